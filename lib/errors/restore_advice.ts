@@ -81,23 +81,20 @@ function advisedOptions(
     if (name === "keep") lists.get("only")?.delete(part);
   }
   const renamed = fromEntries([...lists.get("rename") ?? []]);
+  const savedNames = new Map(Object.entries(renamed).map(([from, to]) => [to, from]));
+  // A saved part of a renamed component has the saved name of that, too.
+  const inSaved = (part: string): string => {
+    const component = componentOf(part);
+    return (savedNames.get(component) ?? component) + part.slice(component.length);
+  };
   const isUsed = ([name, parts]: readonly [string, Set<string>]): boolean => name === "only" || parts.size > 0;
-  return Object.fromEntries(
-    [...lists].filter(isUsed).map((
-      [name, parts],
-    ) => [name, name === "rename" ? withSavedComponents(renamed) : outerParts([...parts], models)]),
-  );
-}
-
-/** Entries of `rename` in which a part of a renamed component has the saved name of that, too. */
-function withSavedComponents(renamed: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const savedName = new Map(Object.entries(renamed).map(([from, to]) => [to, from]));
-  return Object.fromEntries(
-    Object.entries(renamed).map(([from, to]) => {
-      const component = componentOf(from);
-      return [from.replace(component, savedName.get(component) ?? component), to];
-    }),
-  );
+  const ofOption = ([name, parts]: readonly [string, Set<string>]): readonly [string, RestoreOptions[string]] => {
+    if (name === "rename") {
+      return [name, Object.fromEntries(Object.entries(renamed).map(([from, to]) => [inSaved(from), to]))];
+    }
+    return [name, outerParts([...parts].map(name === "skip" ? inSaved : (part) => part), models)];
+  };
+  return Object.fromEntries([...lists].filter(isUsed).map(ofOption));
 }
 
 /** The record of entries of `rename`. */

@@ -129,6 +129,6 @@ export function withAdvice(
 }
 
 /** What is the same for two problems that are one. */
-function nameOf({ kind, path }: Problem): string {
-  return `${kind} ${path}`;
+function nameOf({ kind, path, expected, found }: Problem): string {
+  return [kind, path, expected, found].join("\n");
 }

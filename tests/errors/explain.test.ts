@@ -5,13 +5,11 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import fc from "fast-check";
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { explainTo, toError } from "../../lib/errors/mod.ts";
-import { explain, type LoadOptions, loadState, memory, resume, Rng, saveState } from "../../mod.ts";
-import { advised, cleanUp, left, plainly, situations } from "../support/situations.ts";
-import { torture } from "../support/torture.ts";
+import { explain, type LoadOptions, loadState, memory, saveState } from "../../mod.ts";
+import { cleanUp, left, plainly, situations } from "../support/situations.ts";
 
 after(cleanUp);
 
@@ -614,87 +612,6 @@ test("explain: the command line names no function and no option of a script", as
   }
 });
 
-test("explain: the options for layers that were added or removed restore all the others", () =>
-  fc.assert(
-    fc.asyncProperty(
-      fc.array(fc.tuple(fc.boolean(), fc.constantFrom("relu", "tanh"), fc.constantFrom("both", "one")), {
-        minLength: 1,
-        maxLength: 5,
-      }),
-      fc.boolean(),
-      fc.boolean(),
-      async (sorts, isAdded, isFunctional) => {
-        const build = (all: boolean): tf.LayersModel => {
-          const layers = sorts.flatMap(([hasName, activation, side], i) => {
-            const of = { units: 2, activation: activation as "relu", biasInitializer: "ones" as const };
-            return all || side === "both" ? [tf.layers.dense(hasName ? { ...of, name: `part${i}` } : of)] : [];
-          });
-          const input = tf.input({ shape: [2] });
-          const start = tf.layers.dense({ units: 2, name: "start", inputShape: [2] });
-          if (!isFunctional) return tf.sequential({ layers: [start, ...layers] });
-          const outputs = [start, ...layers].reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
-          return tf.model({ inputs: input, outputs });
-        };
-        const biases = (model: tf.LayersModel): readonly number[] =>
-          model.layers.flatMap((layer) =>
-            layer.weights[1] === undefined ? [] : [layer.weights[1].read().dataSync()[0]!]
-          );
-        const [saved, live] = [build(!isAdded), build(isAdded)];
-        saved.layers.forEach((layer, i) => layer.weights[1]?.write(tf.fill([2], i + 10)));
-        const store = memory();
-        await saveState(store)({ model: saved });
-        const result = await loadState(store)({ model: live })();
-        if (result._tag === "Left") {
-          const text = explain(result.left);
-          assert.match(text, isAdded ? /\{ keep: / : /\{ skip: /);
-          const again = await loadState(store, advised(text))({ model: live })();
-          assert.equal(again._tag, "Right", text);
-        }
-        const [before, after] = [biases(saved), biases(live).filter((bias) => bias >= 10)];
-        assert.deepEqual(after, isAdded ? before : before.filter((bias) => after.includes(bias)));
-        assert.equal(after.length, Math.min(before.length, live.layers.length - (isFunctional ? 1 : 0)));
-      },
-    ),
-    { numRuns: 25 * torture },
-  ));
-
-test("explain: options that are advised restore what is trained, where it fits", async () => {
-  const network = (activation: "relu" | "tanh", value: number): tf.Sequential => {
-    const made = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], activation })] });
-    made.setWeights(made.getWeights().map((weight) => tf.fill(weight.shape, value)));
-    return made;
-  };
-  const store = memory();
-  await saveState(store)({ net: network("relu", 7), rng: Rng.make(1), step: 3 });
-  const sum = (model: tf.LayersModel): number =>
-    model.getWeights().flatMap((weight) => [...weight.dataSync()]).reduce((a, b) => a + b);
-  const changes: readonly (() => { readonly model: tf.Sequential })[] = [
-    () => ({ model: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
-    () => ({ model: network("relu", 0), generator: Rng.make(1), step: 0 }),
-    () => ({ model: network("tanh", 0), rng: Rng.make(1), step: 0 }),
-  ];
-  for (const change of changes) {
-    const options = advised(explain(await left(resume(store)(change()))));
-    const { model } = await resume(store, options)(change());
-    assert.equal(sum(model), 42, JSON.stringify(options));
-  }
-});
-
-test("explain: advice repeats the options that the call was given", async () => {
-  const store = memory();
-  const saved = { a: tf.zeros([1]), b: tf.zeros([1]), c: tf.zeros([1]), d: tf.zeros([1]), w: 0 };
-  await saveState(store)(saved);
-  const live = { a: tf.zeros([2]), b: tf.zeros([2]), e: tf.zeros([1]), w: 0 };
-  const adviceOn = async (options: LoadOptions): Promise<LoadOptions> =>
-    advised(explain(await left(resume(store, options)(live))));
-  const all: LoadOptions = { keep: ["a", "b"], rename: { c: "e" }, skip: ["d"] };
-  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e" } }), all);
-  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e", gone: "b" } }), all);
-  // No part is both in `only` and in `keep`.
-  assert.deepEqual(await adviceOn({ only: ["a", "w"] }), { only: ["w"], keep: ["a"] });
-  assert.ok(await resume(store, all)(live));
-});
-
 test("explain: at most twenty differences are listed, of many parts the component is named", async () => {
   const store = memory();
   const parts = (shape: number[]): Record<string, tf.Tensor> =>
@@ -702,10 +619,11 @@ test("explain: at most twenty differences are listed, of many parts the componen
   await saveState(store)({ nets: parts([2]), b: tf.zeros([1]) });
   const live = { nets: parts([3]), b: tf.zeros([2]) };
   const lines = explain(await left(loadState(store)(live))).split("\n");
-  assert.equal(lines.length, 24);
-  assert.deepEqual(lines.slice(-3), [
+  assert.equal(lines.length, 25);
+  assert.deepEqual(lines.slice(-4), [
     "  and 11 more",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["nets", "b"] })',
+    "No saved tensor is restored with that. Is this the right run?",
     "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };

@@ -23,6 +23,8 @@ export interface MergeState {
   readonly trees: Trees;
   readonly options: Resolved;
   readonly kindNamed: (name: string) => AnyKind | undefined;
+  /** Whether live parts are kept unless an option names them, so that slots may be restored alone. */
+  readonly isOnly: boolean;
   /** For the nodes of each side that are in the merged tree, their path there. */
   readonly placed: Readonly<Record<Side, Map<string, string>>>;
   readonly objects: MergedObject[];
@@ -66,14 +68,6 @@ function pathByNames(tree: Tree, path: string): string {
   }).join("/");
 }
 
-/** The parts that a list of references points to, by the names that the user gave. */
-function referredNames(tree: Tree, state: Node | undefined, path: string, steps: readonly string[]): readonly string[] {
-  const list = steps.reduce<Node | undefined>(entry, state);
-  return (Array.isArray(list) ? list : []).map((node: Node, i) =>
-    pathByNames(tree, isCase(node, "shared") ? node.path : [path, ...steps, i].join("/"))
-  );
-}
-
 /** The components of one side that have slots, except those inside another component, which itself lists what it trains. */
 function ownersOfSlots(merged: MergeState, side: Side): readonly MergedObject[] {
   return merged.objects.filter((object) =>
@@ -86,31 +80,43 @@ function isInside(object: MergedObject, outer: MergedObject): boolean {
   return outer.at !== object.at && isWithin(object.at, outer.at);
 }
 
-/** Whether a component lists the trained variables in another order than the saved one. */
-function listsInOtherOrder(
-  { trees: { saved, live }, placed }: MergeState,
-  outer: MergedObject,
-  list: readonly string[],
-): boolean {
-  const before = [...placed.saved].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
-  const origin = saved.nodes.get(before);
-  return isPermutation(
-    referredNames(saved, origin && stateNode(origin), before, list),
-    referredNames(live, outer.state, outer.at, list),
+/** The paths that a list of references points to; an item that is no reference is at its own path. */
+function referredPaths(state: Node | undefined, path: string, steps: readonly string[]): readonly string[] {
+  const list = steps.reduce<Node | undefined>(entry, state);
+  return (Array.isArray(list) ? list : []).map((node: Node, i) =>
+    isCase(node, "shared") ? node.path : [path, ...steps, i].join("/")
   );
 }
 
-/** Whether the slots of a restored component fit the variables that another one lists: all restored, or all kept and of the same shapes. */
+/** The parts that a list of references points to, by the names that the user gave. */
+function referredNames(tree: Tree, state: Node | undefined, path: string, steps: readonly string[]): readonly string[] {
+  return referredPaths(state, path, steps).map((at) => pathByNames(tree, at));
+}
+
+/**
+ * Whether the slots of a restored component belong to the variables that the component around it lists: to the saved ones in the saved order, or
+ * to live ones that were all kept, have the shapes of the slots, and are in the order of the saved ones.
+ */
 function fitsListed(merged: MergeState, object: MergedObject, outer: MergedObject, list: readonly string[]): boolean {
-  const { trees: { live }, replaced } = merged;
-  const listed = list.reduce<Node | undefined>(entry, outer.state);
-  const paths = (Array.isArray(listed) ? listed : []).flatMap((node: Node) =>
-    isCase(node, "shared") ? [node.path] : []
-  );
-  const kept = paths.filter((path) => replaced.some((part) => isWithin(path, part.live)));
-  const shapes = kept.map((path) => trainedShape(merged, live.nodes.get(path) ?? null));
-  return kept.length === 0 ||
-    (kept.length === paths.length && shapes.join(";") === slotShapes(merged, object).join(";"));
+  const { trees: { saved, live }, placed, problems } = merged;
+  const before = [...placed.saved].find(([, at]) => at === outer.at)?.[0] ?? outer.at;
+  // Other parts are reported already.
+  const isOther = ({ kind, path }: Problem): boolean =>
+    (kind === "missing" && isWithin(path, outer.at)) || (kind === "extra" && isWithin(path, before));
+  if (problems.some(isOther)) return true;
+  const origin = saved.nodes.get(before);
+  const savedState = origin && stateNode(origin);
+  const paths = referredPaths(outer.state, outer.at, list);
+  const expected = referredPaths(savedState, before, list).map((path) => placed.saved.get(path));
+  if (String(expected) === String(paths)) return true;
+  const restored = new Set(placed.saved.values());
+  const shapes = paths.map((path) => trainedShape(merged, live.nodes.get(path) ?? null));
+  return merged.isOnly && !paths.some((path) => restored.has(path)) &&
+    shapes.join(";") === slotShapes(merged, object).join(";") &&
+    !isPermutation(
+      referredNames(saved, savedState, before, list),
+      referredNames(live, outer.state, outer.at, list),
+    );
 }
 
 /** Restored components with slots inside a component that lists trained variables to which they do not belong. */
@@ -120,8 +126,7 @@ function misalignedInside(merged: MergeState): readonly MergedObject[] {
     object.side === "saved" && slotShapes(merged, object).length > 0 &&
     objects.some((outer) => {
       const list = kindNamed(outer.kind)?.parts?.refers;
-      if (list === undefined || !isInside(object, outer)) return false;
-      return listsInOtherOrder(merged, outer, list) || !fitsListed(merged, object, outer, list);
+      return list !== undefined && isInside(object, outer) && !fitsListed(merged, object, outer, list);
     })
   );
 }
@@ -169,10 +174,10 @@ function misalignedSlots(merged: MergeState, reordered: readonly string[]): read
     trainedShape(merged, node) !== undefined && !merged.placed.saved.has(path)
   );
   if (!isDropped && inOtherOrder.size === 0 && trained.every(({ side }) => side === "saved")) return inside;
-  // Slots fit a component that was restored or kept as a whole, in its order, with variables of their shapes.
+  // Slots fit a component that was restored as a whole, in its order, with variables of their shapes; with `only`, also one that was not named.
   const fitting = new Set(
     groups.filter(([component, group]) =>
-      !inOtherOrder.has(component) && group.every(({ side }) => side === group[0]?.side)
+      !inOtherOrder.has(component) && group.every(({ side }) => side === (merged.isOnly ? group[0]?.side : "saved"))
     ).map(([, group]) => group.map((object) => trainedShape(merged, object)).join(";")),
   );
   const outside = ownersOfSlots(merged, "saved")

@@ -46,8 +46,10 @@ export interface Merged {
 interface Merging extends MergeState {
   /** Paths of records of fields. Fields may refer to any object, so they are merged last. */
   readonly fields: Readonly<Record<Side, ReadonlySet<string>>>;
-  /** Paths of live lists that only refer to objects elsewhere in the tree. */
-  readonly references: readonly string[];
+  /** Paths of live lists that only refer to objects elsewhere in the tree, by the component that they belong to. */
+  readonly references: ReadonlyMap<string, string>;
+  /** Live lists that have other items than the saved ones. */
+  readonly uneven: Set<string>;
   /** The merges of fields; undefined once they run. */
   readonly deferred: (() => void)[] | undefined;
 }
@@ -62,29 +64,31 @@ interface Copying {
 
 // --- constructors
 
-/** For each component in a tree, the path of the part that `below` gives for its kind. */
+/** For each component in a tree, the path of the part that `below` gives for its kind, and its own. */
 function partsBelow(
   { nodes }: Trees[Side],
   kindNamed: Merging["kindNamed"],
   below: (kind: AnyKind) => string | readonly string[] | undefined,
-): readonly string[] {
+): readonly (readonly [part: string, component: string])[] {
   return [...nodes].flatMap(([path, node]) => {
     const kind = isCase(node, "kind") ? kindNamed(node.kind) : undefined;
     const steps = kind && below(kind);
-    return steps === undefined ? [] : [[steps].flat().reduce<string>(join, path)];
+    return steps === undefined ? [] : [[[steps].flat().reduce<string>(join, path), path] as const];
   });
 }
 
-function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved): Merging {
+function startMerge(trees: Trees, kinds: readonly AnyKind[], options: Resolved, isOnly: boolean): Merging {
   const kindNamed = (name: string): AnyKind | undefined => kinds.find((kind) => kind.name === name);
   const fieldsOf = (side: Side): ReadonlySet<string> =>
-    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred));
+    new Set(partsBelow(trees[side], kindNamed, ({ parts }) => parts?.deferred).map(([part]) => part));
   return {
     trees,
     options,
     kindNamed,
+    isOnly,
     fields: { saved: fieldsOf("saved"), live: fieldsOf("live") },
-    references: partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers),
+    references: new Map(partsBelow(trees.live, kindNamed, ({ parts }) => parts?.refers)),
+    uneven: new Set(),
     placed: { saved: new Map(), live: new Map() },
     objects: [],
     problems: [],
@@ -126,6 +130,8 @@ function defer(merging: Merging, merge: (last: Merging) => Node): Node {
 function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node {
   const { deferred, fields, placed } = merging;
   const { node, path } = from;
+  const own = side === "saved" ? liveReferences(merging, node, at) : undefined;
+  if (own !== undefined) return copy(merging, "live", own, at);
   if (deferred !== undefined && fields[side].has(path)) return defer(merging, (last) => copy(last, side, from, at));
   if (typeof node !== "object" || node === null) return node;
   if (isCase(node, "shared")) return copyShared(merging, side, node.path, at);
@@ -133,6 +139,18 @@ function copy(merging: Merging, side: Side, from: LocatedNode, at: string): Node
   if (first !== undefined) return { is: "shared", path: first };
   placed[side].set(path, at);
   return copyContent(node, { merging, side, path, at });
+}
+
+/** The live list in place of a saved list of references, if the component around it has other parts than the saved one. */
+function liveReferences(merging: Merging, saved: Node, at: string): LocatedNode | undefined {
+  const { references, uneven, trees } = merging;
+  const component = references.get(at);
+  const node = trees.live.nodes.get(at);
+  if (component === undefined || !Array.isArray(node) || !Array.isArray(saved)) return undefined;
+  const refersToKept = (item: Node): boolean => isCase(item, "shared") && keptInstead(merging, item.path) !== undefined;
+  const isOther = [...uneven].some((list) => isWithin(list, component)) ||
+    (node.length !== saved.length && saved.some(refersToKept));
+  return isOther ? { node, path: at } : undefined;
 }
 
 /** A reference of one side: to where its object is in the merged tree, or the object itself if it is not there yet. */
@@ -149,7 +167,7 @@ function copyShared(merging: Merging, side: Side, target: string, at: string): N
   }
   const live = trees.live.nodes.get(at);
   if (isCase(live, "shared")) {
-    const isReference = references.some((list) => isWithin(at, list));
+    const isReference = [...references.keys()].some((list) => isWithin(at, list));
     if (isReference && (side === "live" || keptInstead(merging, target) === live.path)) return live;
     const [here, there] = side === "live" ? ["kept", "restored"] : ["restored", "kept"];
     const expected = `this and ${live.path}, which are one object, both restored or both kept`;
@@ -177,8 +195,9 @@ const copyContent: (node: Node, to: Copying) => Node = fold<Node, Copying>({
     ),
   array: (array, { merging, side, at }) => side === "saved" ? convertDtype(merging, array, at) : array,
   kind: (kind, state, to) => {
-    to.merging.objects.push({ is: "kind", kind, state, at: to.at, side: to.side });
-    return { is: "kind", kind, state: copyContent(state, to) };
+    const copied = { is: "kind", kind, state: copyContent(state, to) } as const;
+    to.merging.objects.push({ ...copied, at: to.at, side: to.side });
+    return copied;
   },
   shared: (path, { merging, side, at }) => copyShared(merging, side, path, at),
   aside: (state, to) => aside(copyContent(state, to)),
@@ -333,6 +352,9 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
   const { trees, options } = merging;
   const { items, left, positions, isReordered } = matchLists(trees, options, side, saved, live);
   if (positions !== undefined) merging.lists.set(live.path, positions);
+  const paired = items.filter((item) => item.saved !== undefined).length;
+  const count = saved !== undefined && Array.isArray(saved.node) ? saved.node.length : 0;
+  if (paired !== count || paired !== items.length) merging.uneven.add(live.path);
   if (isReordered) merging.problems.push(orderProblem(live.path));
   for (const { node, path } of left) {
     if (side === "live") merging.skipped.push(path);
@@ -353,7 +375,7 @@ function mergeLists(merging: Merging, side: Side, saved: LocatedNode | undefined
  */
 export function merge(saved: Encoded, live: Encoded, kinds: readonly AnyKind[], selection: Selection): Merged {
   const trees: Trees = { saved: treeOf(saved), live: treeOf(live) };
-  const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection));
+  const merging = startMerge(trees, kinds, resolveOptions(trees, kinds, selection), selection.only !== undefined);
   const rootOf = ({ components }: Encoded): LocatedNode => ({ node: record(components), path: "" });
   const side = selection.only === undefined ? "saved" : "live";
   const { entries } = mergeRecords(merging, side, rootOf(saved), rootOf(live));

@@ -83,8 +83,12 @@ export function buildCompile(saved: Node, target: Target, model: tf.LayersModel)
   }
 }
 
-/** Restores the compile state into a model that is compiled alike. */
-export function restoreCompile(saved: Node, target: Target, model: tf.LayersModel): void {
+/**
+ * Restores the compile state into a model that is compiled alike.
+ *
+ * @param hasSameLayers Whether the model has the saved layers. With others, which are reported, it trains other weights.
+ */
+export function restoreCompile(saved: Node, target: Target, model: tf.LayersModel, hasSameLayers: boolean): void {
   const isCompiled = Boolean(model.optimizer);
   // `buildCompile` reported why a fresh model could not be compiled.
   if (target.fresh && !isCompiled) return;
@@ -98,6 +102,7 @@ export function restoreCompile(saved: Node, target: Target, model: tf.LayersMode
     if (live !== found) target.differs("config", live, found, `compile/${part}`);
   }
   target.part(["compile", "optimizer"], model.optimizer, entry(saved, "optimizer") ?? null);
+  if (!hasSameLayers) return;
   const trained = listItems(entry(saved, "trained")).map((node, i) => target.value(["compile", "trained", i], node));
   target.commit(() => {
     const all = [...fields.collectedTrainableWeights ?? [], ...layerFields(model).weights];

@@ -147,13 +147,18 @@ function liveMark(layer: tf.layers.Layer): LayerMark {
   return { name: givenLayerName(layer), likeness };
 }
 
-/** Restores layers by their position. Layers that only one side has, and those of another name at another position, are reported. */
-function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf.layers.Layer[]): void {
+/**
+ * Restores layers by their position. Layers that only one side has, and those of another name at another position, are reported.
+ *
+ * @returns Whether both sides have the same layers.
+ */
+function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf.layers.Layer[]): boolean {
   const [before, now] = [saved.map((node) => savedMark(node, target)), live.map(liveMark)];
   const alignment = alignLayers(before, now);
   if (alignment === undefined) {
     target.differs("length", `${live.length} layers`, `${saved.length} layers`, "layers");
-    return saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
+    saved.forEach((node, i) => live[i] && target.part(["layers", i], live[i], node));
+    return false;
   }
   const layer = (name: string | null, className: string): string =>
     name === null ? `a ${className} without a name` : `the layer ${name}`;
@@ -171,6 +176,7 @@ function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf
     if (i === j) target.part(["layers", i], live[i], saved[i]!);
     else if (there !== here) reportName(target, here, there, `layers/${there === null ? i : j}`);
   }
+  return alignment.pairs.length === saved.length && alignment.pairs.length === live.length;
 }
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
@@ -180,17 +186,16 @@ function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefi
   // Before the layers, because building sets the flags of the weights.
   if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
   const layers = listItems(entry(state, "layers"));
-  restoreLayers(layers, target, model.layers);
+  const hasSameLayers = restoreLayers(layers, target, model.layers);
   const graph = model instanceof tf.Sequential ? null : graphOf(model);
   const saved = target.plain(entry(state, "graph") ?? null);
   // With other layers the calls between them differ too.
-  const isComparable = graph !== null && layers.length === model.layers.length;
-  if (isComparable && JSON.stringify(graph) !== JSON.stringify(saved)) {
+  if (hasSameLayers && graph !== null && JSON.stringify(graph) !== JSON.stringify(saved)) {
     target.differs("config", "another graph", "one graph of calls between layers", "graph");
   }
   restoreFlags(entry(state, "flags"), target, () => model);
   restoreFlags(entry(state, "inner"), target, () => modelFields(model).model, "inner");
-  restoreCompile(entry(state, "compile") ?? null, target, model);
+  restoreCompile(entry(state, "compile") ?? null, target, model, hasSameLayers);
   return () => model;
 }
 

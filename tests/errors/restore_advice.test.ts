@@ -1,0 +1,221 @@
+/**
+ * Law *advice works*: the options that a refused load advises load the checkpoint at once, and restore all that is trained and fits.
+ *
+ * @module
+ */
+import * as tf from "@tensorflow/tfjs";
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { explain, type LoadOptions, loadState, memory, resume, Rng, saveState } from "../../mod.ts";
+import { advised, left } from "../support/situations.ts";
+import { torture } from "../support/torture.ts";
+
+// --- models that are edited
+
+/** A layer of a script, which may be changed later. */
+interface Part {
+  /** Which layer it is, whatever it is called. */
+  readonly id: number;
+  readonly name: string;
+  readonly units: number;
+  readonly activation: "relu" | "tanh";
+}
+
+type Edit = readonly [edit: "insert" | "remove" | "rename" | "resize" | "activate", at: number];
+
+/** How the script trains: with tfjs's own loop, with the optimizer as a component, or both. */
+type Training = "none" | "compiled" | "separate" | "both";
+
+function edited(parts: readonly Part[], edits: readonly Edit[]): readonly Part[] {
+  return edits.reduce((parts, [edit, at], i): readonly Part[] => {
+    const place = at % parts.length;
+    const [before, part, after] = [parts.slice(0, place), parts[place]!, parts.slice(place + 1)];
+    if (edit === "insert") {
+      const added: Part = { id: 100 + i, name: `added${i}`, units: 2, activation: "relu" };
+      return [...before, added, part, ...after];
+    }
+    if (edit === "remove") return parts.length === 1 ? parts : [...before, ...after];
+    const changes = {
+      rename: { name: `renamed${i}` },
+      resize: { units: part.units + 1 },
+      activate: { activation: part.activation === "relu" ? "tanh" : "relu" },
+    } as const;
+    return [...before, { ...part, ...changes[edit] }, ...after];
+  }, parts);
+}
+
+/** The components of a script, with the variables that its optimizer has slots for. */
+function scriptOf(parts: readonly Part[], training: Training, optimizer: tf.Optimizer, name: string) {
+  const model = tf.sequential({
+    layers: parts.map(({ name, units, activation }, i) =>
+      tf.layers.dense({ name, units, activation, ...i === 0 && { inputShape: [2] } })
+    ),
+  });
+  const isCompiled = training === "compiled" || training === "both";
+  if (isCompiled) model.compile({ optimizer, loss: "meanSquaredError" });
+  const isListed = training === "separate" || training === "both";
+  return { model, components: { [name]: model, ...(isListed ? { optimizer } : {}), step: 0 } as object };
+}
+
+/** The first moments of an optimizer. */
+function momentsOf(optimizer: tf.Optimizer): readonly tf.Variable[] {
+  const { accumulatedFirstMoment = [] } = optimizer as {
+    accumulatedFirstMoment?: readonly { variable: tf.Variable }[];
+  };
+  return accumulatedFirstMoment.map(({ variable }) => variable);
+}
+
+/** The shapes of the weights of each layer. */
+function shapesOf(parts: readonly Part[]): ReadonlyMap<number, string> {
+  return new Map(parts.map(({ id, units }, i) => [id, `${parts[i - 1]?.units ?? 2},${units}`]));
+}
+
+/** Trains for a step, and marks each variable and its moment with the layer that it is of. */
+async function trainAndMark(
+  parts: readonly Part[],
+  script: ReturnType<typeof scriptOf>,
+  optimizer: tf.Optimizer,
+  training: Training,
+) {
+  const { model } = script;
+  const [x, y] = [tf.ones([1, 2]), tf.ones([1, parts.at(-1)!.units])];
+  const variables = model.trainableWeights.map((weight) => weight.read() as tf.Variable);
+  if (training === "separate") {
+    optimizer.minimize(() => tf.losses.meanSquaredError(y, model.predict(x) as tf.Tensor), false, variables);
+  }
+  if (training === "compiled" || training === "both") await model.trainOnBatch(x, y);
+  const ids = parts.flatMap(({ id }) => [id, id]);
+  variables.forEach((variable, i) => variable.assign(tf.fill(variable.shape, 10 + ids[i]!)));
+  momentsOf(optimizer).forEach((moment, i) => moment.assign(tf.fill(moment.shape, 10 + ids[i]!)));
+}
+
+const anEdit: fc.Arbitrary<Edit> = fc.tuple(
+  fc.constantFrom("insert", "remove", "rename", "resize", "activate"),
+  fc.nat({ max: 9 }),
+);
+
+const someParts = fc.array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.constantFrom("relu", "tanh")), {
+  minLength: 1,
+  maxLength: 4,
+}).map((all) => all.map(([units, activation], id): Part => ({ id, name: `part${id}`, units, activation })));
+
+test("advice: after any edits of a model, its options load at once, keep what is trained, and move no slot to another variable", () =>
+  fc.assert(
+    fc.asyncProperty(
+      someParts,
+      fc.array(anEdit, { minLength: 1, maxLength: 3 }),
+      fc.constantFrom<Training>("none", "compiled", "separate", "both"),
+      fc.boolean(),
+      async (parts, edits, training, isRenamed) => {
+        const before = tf.train.adam(0.1);
+        const saved = scriptOf(parts, training, before, "model");
+        await trainAndMark(parts, saved, before, training);
+        const store = memory();
+        await saveState(store)(saved.components);
+        const changed = edited(parts, edits);
+        const optimizer = tf.train.adam(0.1);
+        const { model, components } = scriptOf(changed, training, optimizer, isRenamed ? "net" : "model");
+        const first = await resume(store)(components)();
+        if (first._tag === "Left") {
+          const text = explain(first.left);
+          const again = await resume(store, advised(text))(components)();
+          if (again._tag === "Left") assert.fail(`${text}\nThe options do not help:\n${explain(again.left)}`);
+        }
+        const [was, is] = [shapesOf(parts), shapesOf(changed)];
+        changed.forEach(({ id, name }, i) => {
+          if (name !== `part${id}` || was.get(id) !== is.get(id)) return;
+          for (const weight of model.layers[i]!.weights) assert.equal(weight.read().dataSync()[0], 10 + id, name);
+        });
+        const marks = model.trainableWeights.map((weight) => [String(weight.shape), weight.read().dataSync()[0]]);
+        momentsOf(optimizer).forEach((moment, i) => {
+          assert.deepEqual([String(moment.shape), moment.dataSync()[0]], marks[i]);
+        });
+        if (training === "compiled" || training === "both") {
+          await model.trainOnBatch(tf.ones([1, 2]), tf.ones([1, changed.at(-1)!.units]));
+        }
+      },
+    ),
+    { numRuns: 60 * torture },
+  ));
+
+test("advice: the options for layers that were added or removed restore all the others", () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.boolean(), fc.constantFrom("relu", "tanh"), fc.constantFrom("both", "one")), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      fc.boolean(),
+      fc.boolean(),
+      async (sorts, isAdded, isFunctional) => {
+        const build = (all: boolean): tf.LayersModel => {
+          const layers = sorts.flatMap(([hasName, activation, side], i) => {
+            const of = { units: 2, activation: activation as "relu", biasInitializer: "ones" as const };
+            return all || side === "both" ? [tf.layers.dense(hasName ? { ...of, name: `part${i}` } : of)] : [];
+          });
+          const input = tf.input({ shape: [2] });
+          const start = tf.layers.dense({ units: 2, name: "start", inputShape: [2] });
+          if (!isFunctional) return tf.sequential({ layers: [start, ...layers] });
+          const outputs = [start, ...layers].reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
+          return tf.model({ inputs: input, outputs });
+        };
+        const biases = (model: tf.LayersModel): readonly number[] =>
+          model.layers.flatMap((layer) =>
+            layer.weights[1] === undefined ? [] : [layer.weights[1].read().dataSync()[0]!]
+          );
+        const [saved, live] = [build(!isAdded), build(isAdded)];
+        saved.layers.forEach((layer, i) => layer.weights[1]?.write(tf.fill([2], i + 10)));
+        const store = memory();
+        await saveState(store)({ model: saved });
+        const result = await loadState(store)({ model: live })();
+        if (result._tag === "Left") {
+          const text = explain(result.left);
+          assert.match(text, isAdded ? /\{ keep: / : /\{ skip: /);
+          const again = await loadState(store, advised(text))({ model: live })();
+          assert.equal(again._tag, "Right", text);
+        }
+        const [before, after] = [biases(saved), biases(live).filter((bias) => bias >= 10)];
+        assert.deepEqual(after, isAdded ? before : before.filter((bias) => after.includes(bias)));
+        assert.equal(after.length, Math.min(before.length, live.layers.length - (isFunctional ? 1 : 0)));
+      },
+    ),
+    { numRuns: 25 * torture },
+  ));
+
+test("advice: options that are advised restore what is trained, where it fits", async () => {
+  const network = (activation: "relu" | "tanh", value: number): tf.Sequential => {
+    const made = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], activation })] });
+    made.setWeights(made.getWeights().map((weight) => tf.fill(weight.shape, value)));
+    return made;
+  };
+  const store = memory();
+  await saveState(store)({ net: network("relu", 7), rng: Rng.make(1), step: 3 });
+  const sum = (model: tf.LayersModel): number =>
+    model.getWeights().flatMap((weight) => [...weight.dataSync()]).reduce((a, b) => a + b);
+  const changes: readonly (() => { readonly model: tf.Sequential })[] = [
+    () => ({ model: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
+    () => ({ model: network("relu", 0), generator: Rng.make(1), step: 0 }),
+    () => ({ model: network("tanh", 0), rng: Rng.make(1), step: 0 }),
+  ];
+  for (const change of changes) {
+    const options = advised(explain(await left(resume(store)(change()))));
+    const { model } = await resume(store, options)(change());
+    assert.equal(sum(model), 42, JSON.stringify(options));
+  }
+});
+
+test("advice: advice repeats the options that the call was given", async () => {
+  const store = memory();
+  const saved = { a: tf.zeros([1]), b: tf.zeros([1]), c: tf.zeros([1]), d: tf.zeros([1]), w: 0 };
+  await saveState(store)(saved);
+  const live = { a: tf.zeros([2]), b: tf.zeros([2]), e: tf.zeros([1]), w: 0 };
+  const adviceOn = async (options: LoadOptions): Promise<LoadOptions> =>
+    advised(explain(await left(resume(store, options)(live))));
+  const all: LoadOptions = { keep: ["a", "b"], rename: { c: "e" }, skip: ["d"] };
+  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e" } }), all);
+  assert.deepEqual(await adviceOn({ keep: ["a"], rename: { c: "e", gone: "b" } }), all);
+  // No part is both in `only` and in `keep`.
+  assert.deepEqual(await adviceOn({ only: ["a", "w"] }), { only: ["w"], keep: ["a"] });
+  assert.ok(await resume(store, all)(live));
+});
