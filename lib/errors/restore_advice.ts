@@ -230,7 +230,10 @@ function overviewOf(problems: readonly Problem[]): Overview {
   const seeds = new Set(problems.flatMap(({ path }) => path.endsWith("/seed") ? [outerOf(path)] : []));
   const cursors = problems.filter(({ kind, path }) => kind === "data" && path.endsWith("/fingerprint"))
     .map(({ path }) => outerOf(path));
-  const parts = problems.map((one) => [partAround(one), one.kind] as const);
+  // A layer of one side alone has the path of another layer on the other side.
+  const isLayer = ({ path, kind }: Problem): boolean =>
+    ["missing", "extra"].includes(kind) && /\/layers\/\d+$/.test(path);
+  const parts = problems.filter((one) => !isLayer(one)).map((one) => [partAround(one), one.kind] as const);
   return {
     cursors: new Map(cursors.map((path) => [path, seeds.has(path) ? "seed" : "data"])),
     savedNames: new Set(
@@ -239,12 +242,10 @@ function overviewOf(problems: readonly Problem[]): Overview {
     counted: problems.flatMap(({ kind, path }) =>
       kind === "length" && path.endsWith("/layers") ? [path.slice(0, -"/layers".length)] : []
     ),
-    changed: new Set(parts.flatMap(([part, kind]) => ["name", "missing", "extra"].includes(kind) ? [] : [part])),
+    changed: new Set(parts.flatMap(([part, kind]) => kind === "name" ? [] : [part])),
     renamed: renamedComponents(problems),
     fitting: new Set(
-      parts.filter(([part]) => parts.every(([other, kind]) => other !== part || kind === "config")).map(([part]) =>
-        part
-      ),
+      parts.map(([part]) => part).filter((part) => parts.every(([other, kind]) => other !== part || kind === "config")),
     ),
   };
 }
