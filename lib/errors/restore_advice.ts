@@ -9,8 +9,8 @@ import { bothSides, inWords, noName } from "./problem_lines.ts";
 
 // --- types
 
-/** A remedy by its name in a table, and the part that it is about. */
-export type Advice = readonly [remedy: string, part: string];
+/** A remedy by its name in a table, and the part that it is about; if that was renamed, also its live name. */
+export type Advice = readonly [remedy: string, part: string, live?: string];
 
 /** Remedies by name: the sentence about these parts. */
 export type Remedies = Readonly<Record<string, (parts: readonly string[]) => string>>;
@@ -53,11 +53,6 @@ function quoted(parts: readonly string[]): string {
   return parts.map((part) => JSON.stringify(part)).join(", ");
 }
 
-/** An entry of `rename`, as it is written. */
-function entry([from, to]: readonly [from: string, to: string]): string {
-  return `${JSON.stringify(from)}: ${JSON.stringify(to)}`;
-}
-
 /** The options that the advice adds to those that the call was given, without passed parts that match nothing. */
 function advisedOptions(
   advice: readonly Advice[],
@@ -66,45 +61,45 @@ function advisedOptions(
   const all = [...problems, ...following];
   const unmatched = new Set(all.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
   const models = new Set(all.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
-  const lists = new Map<string, Set<string>>();
+  // The parts of each option; those of `rename` with their live names.
+  const found = new Map<string, Map<string, string>>();
+  const add = (name: string, part: string, live: string = part): void =>
+    void found.set(name, (found.get(name) ?? new Map()).set(part, live));
   for (const [name, value] of Object.entries(options)) {
-    const parts = Array.isArray(value) ? value : Object.entries(value).map(entry);
-    const isMatched = (part: string): boolean =>
-      !unmatched.has(name === "rename" ? Object.keys(fromEntries([part]))[0]! : part);
-    lists.set(name, new Set(parts.filter(isMatched)));
+    // Without its parts, `only` restores nothing.
+    if (name === "only") found.set(name, new Map());
+    const parts = Array.isArray(value) ? value.map((part) => [part, part] as const) : Object.entries(value);
+    for (const [part, live] of parts) if (!unmatched.has(part)) add(name, part, live);
   }
-  for (const [remedy, part] of advice) {
+  for (const [remedy, part, live] of advice) {
     const name = optionNames[remedy];
     if (name === undefined) continue;
-    lists.set(name, (lists.get(name) ?? new Set()).add(part));
+    add(name, part, live);
     // A part is in one of the two.
-    if (name === "keep") lists.get("only")?.delete(part);
+    if (name === "keep") found.get("only")?.delete(part);
   }
-  const renamed = fromEntries([...lists.get("rename") ?? []]);
-  const savedNames = new Map(Object.entries(renamed).map(([from, to]) => [to, from]));
   // A saved part of a renamed component has the saved name of that, too.
+  const savedNames = new Map([...found.get("rename") ?? []].map(([from, to]) => [to, from]));
   const inSaved = (part: string): string => {
     const component = componentOf(part);
     return (savedNames.get(component) ?? component) + part.slice(component.length);
   };
-  const isUsed = ([name, parts]: readonly [string, Set<string>]): boolean => name === "only" || parts.size > 0;
-  const ofOption = ([name, parts]: readonly [string, Set<string>]): readonly [string, RestoreOptions[string]] => {
-    if (name === "rename") {
-      return [name, Object.fromEntries(Object.entries(renamed).map(([from, to]) => [inSaved(from), to]))];
-    }
-    return [name, outerParts([...parts].map(name === "skip" ? inSaved : (part) => part), models)];
-  };
-  return Object.fromEntries([...lists].filter(isUsed).map(ofOption));
+  return Object.fromEntries(
+    [...found].map(([name, parts]) => {
+      if (name === "rename") return [name, Object.fromEntries([...parts].map(([from, to]) => [inSaved(from), to]))];
+      const names = [...parts.keys()];
+      return [name, outerParts(name === "skip" ? names.map(inSaved) : names, models)];
+    }),
+  );
 }
 
-/** The record of entries of `rename`. */
-function fromEntries(entries: readonly string[]): Readonly<Record<string, string>> {
-  return JSON.parse(`{${entries.join()}}`);
+function entriesText(entries: object): string {
+  return Object.entries(entries).map((names) => names.map((name) => JSON.stringify(name)).join(": ")).join(", ");
 }
 
 export function optionsText(options: RestoreOptions): string {
   const texts = Object.entries(options).map(([name, value]) =>
-    `${name}: ${Array.isArray(value) ? `[${quoted(value)}]` : `{ ${Object.entries(value).map(entry).join(", ")} }`}`
+    `${name}: ${Array.isArray(value) ? `[${quoted(value)}]` : `{ ${entriesText(value)} }`}`
   );
   return `{ ${texts.join(", ")} }`;
 }
@@ -204,7 +199,7 @@ function plainKind(shown: string): string {
   return /^(-?[\d.e+-]+|-?Infinity|NaN)$/.test(shown) ? "a number" : /^(true|false)$/.test(shown) ? "a boolean" : shown;
 }
 
-/** The components that have another name on each side: of a similar name, or the only ones of their kind on one side alone. */
+/** The components that have another name on each side: of a similar name, or as many of one kind on each side, in their order. */
 function renamedComponents(problems: readonly Problem[]): Overview["renamed"] {
   const components = problems.filter(({ saved, path }) => saved !== undefined && !path.includes("/"));
   const missing = components.filter(({ kind }) => kind === "missing")
@@ -216,11 +211,12 @@ function renamedComponents(problems: readonly Problem[]): Overview["renamed"] {
     const isNear = ({ path }: Problem): boolean =>
       nearest(path, [live.path], (letters) => letters > 2 ? 1 : 0) !== undefined;
     const near = extra.filter(({ saved }) => isNear(saved));
-    const alike = [missing, extra].map((side) => side.filter((one) => one.kind === kind).length);
-    // Two pieces of plain data are likely to be different parts.
-    const isOnly = String(alike) === "1,1" &&
-      (/^(an? [A-Z]|what )/.test(kind) || (missing.length === 1 && extra.length === 1));
-    const [found, ...others] = near.length > 0 ? near : isOnly ? extra.filter((one) => one.kind === kind) : [];
+    const [here, there] = [missing.filter((one) => one.kind === kind), extra.filter((one) => one.kind === kind)];
+    // Several pieces of plain data are likely to be different parts.
+    const isObject = /^(an? [A-Z]|what )/.test(kind);
+    const isPair = here.length === there.length && (isObject || (missing.length === 1 && extra.length === 1));
+    const inOrder = isPair ? there.slice(here.findIndex((one) => one.live === live)).slice(0, 1) : [];
+    const [found, ...others] = near.length > 0 ? near : inOrder;
     if (found === undefined || found.kind !== kind || others.length > 0) return [];
     return [{ live, saved: found.saved, remedy: near.length === 1 ? "spelling" : "component" }];
   });
@@ -250,11 +246,6 @@ function overviewOf(problems: readonly Problem[]): Overview {
   };
 }
 
-/** The entry of `rename` for a layer or component that has another name on the other side. */
-function renaming(remedy: "component" | "rename" | "spelling", from: string, to: string): Advice {
-  return [remedy, entry([from, to])];
-}
-
 function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice {
   const [layers, [saved, live]] = [outerOf(problem.path), bothSides(problem)];
   if (!/\/layers\/\d+$/.test(problem.path) || changed.has(problem.path)) {
@@ -262,7 +253,7 @@ function nameAdvice(problem: Problem, { savedNames, changed }: Overview): Advice
   }
   if (savedNames.has(`${layers}: ${live}`)) return ["order", ""];
   const named = (name: string): string => name === noName ? problem.path : `${outerOf(layers)}/${name}`;
-  return renaming("rename", named(saved), named(live));
+  return ["rename", named(saved), named(live)];
 }
 
 function sharingAdvice(problem: Problem): Advice {
@@ -296,7 +287,7 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   if (counted !== undefined) return ["count", counted];
   if (kind === "name") return nameAdvice(problem, overview);
   const renamed = overview.renamed.find((one) => problem === one.live || problem === one.saved);
-  if (renamed !== undefined) return renaming(renamed.remedy, renamed.saved.path, renamed.live.path);
+  if (renamed !== undefined) return [renamed.remedy, renamed.saved.path, renamed.live.path];
   const isInLayer = /\/layers\/\d+\//.test(path);
   if (kind === "extra" && !isInLayer) {
     return [path.includes("/") && !/\/layers\/\d+$/.test(path) ? "create" : "skip", byName(problem)];

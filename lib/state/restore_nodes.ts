@@ -163,10 +163,15 @@ function reportUnknown(context: RestoreContext, kind: string, path: string): voi
   const name = kind.slice(codecPrefix.length);
   // io-ts names a codec of a record by its fields.
   const option = /^\w+$/.test(name)
-    ? `{ types: [codecOf(${JSON.stringify(name)}, …)] }. A renamed class keeps the name of its codec`
+    ? `{ types: [codecOf(${JSON.stringify(name)}, …)] }`
     : `{ codecs: { ${path.split("/")[0]}: … } }`;
-  const remedy = `Pass the codec that it was saved with: ${option}`;
-  report(context, path, "kind", codecNamed(name), "none", { remedy });
+  const others = [...context.types.values()].map((codec) => codec.name);
+  const renamed = others.length === 0
+    ? ""
+    : `. If its class was renamed, codecOf keeps the old name ${JSON.stringify(name)}`;
+  const remedy = `Pass the codec that it was saved with: ${option}${renamed}`;
+  const found = others.length === 0 ? "none" : `only ${others.map(codecNamed).join(", ")}`;
+  report(context, path, "kind", codecNamed(name), found, { remedy });
 }
 
 /** Restores a state into a live object, or into a fresh one where the strategy builds objects. */

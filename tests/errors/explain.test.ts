@@ -311,7 +311,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a codec left out": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  vocab: expected the codec named "Vocabulary", found none',
-    'Pass the codec that it was saved with: { types: [codecOf("Vocabulary", …)] }. A renamed class keeps the name of its codec',
+    'Pass the codec that it was saved with: { types: [codecOf("Vocabulary", …)] }',
   ],
   "another codec for a component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",

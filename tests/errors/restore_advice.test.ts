@@ -190,13 +190,13 @@ test("advice: options that are advised restore what is trained, where it fits", 
     return made;
   };
   const store = memory();
-  await saveState(store)({ net: network("relu", 7), rng: Rng.make(1), step: 3 });
+  await saveState(store)({ net: network("relu", 7), old: network("relu", 8), rng: Rng.make(1), step: 3 });
   const sum = (model: tf.LayersModel): number =>
     model.getWeights().flatMap((weight) => [...weight.dataSync()]).reduce((a, b) => a + b);
   const changes: readonly (() => { readonly model: tf.Sequential })[] = [
-    () => ({ model: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
-    () => ({ model: network("relu", 0), generator: Rng.make(1), step: 0 }),
-    () => ({ model: network("tanh", 0), rng: Rng.make(1), step: 0 }),
+    () => ({ model: network("relu", 0), other: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
+    () => ({ model: network("relu", 0), old: network("relu", 0), generator: Rng.make(1), step: 0 }),
+    () => ({ model: network("tanh", 0), old: network("relu", 0), rng: Rng.make(1), step: 0 }),
   ];
   for (const change of changes) {
     const options = advised(explain(await left(resume(store)(change()))));
