@@ -316,7 +316,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "another codec for a component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  vocab: expected what the codec named "Words" encodes, found what the codec named "Vocabulary" encodes',
-    "Pass the codec that it was saved with, or none if it was saved without",
+    "Pass the codec that it was saved with, or none if it was saved without one. Use the new codec from the next save on",
   ],
   "a codec that throws": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",

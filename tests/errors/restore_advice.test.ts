@@ -7,7 +7,19 @@ import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { explain, type LoadOptions, loadState, memory, resume, Rng, saveState } from "../../mod.ts";
+import { writeCheckpoint } from "../../lib/checkpoint/write.ts";
+import {
+  captureState,
+  explain,
+  Loader,
+  type LoadOptions,
+  loadState,
+  memory,
+  resume,
+  Rng,
+  runOrThrow,
+  saveState,
+} from "../../mod.ts";
 import { advised, left } from "../support/situations.ts";
 import { torture } from "../support/torture.ts";
 
@@ -218,4 +230,43 @@ test("advice: advice repeats the options that the call was given", async () => {
   // No part is both in `only` and in `keep`.
   assert.deepEqual(await adviceOn({ only: ["a", "w"] }), { only: ["w"], keep: ["a"] });
   assert.ok(await resume(store, all)(live));
+});
+
+test("advice: where data differs that another runtime saved, it names that runtime", async () => {
+  const text = async (runtime: string): Promise<string> => {
+    const store = memory();
+    using snapshot = captureState({ cursor: Loader.start(Loader.fromArray([0.1, 0.2])) });
+    const environment = { dogear: "0.2.0", tfjs: "4.22.0", runtime, backend: "none" };
+    const label = { run: "4e2f2e46-0000-4000-8000-000000000001", step: null, parent: null, metrics: {}, time: 0 };
+    await runOrThrow(
+      writeCheckpoint(store, snapshot.encoded, { ...label, environment }, {
+        after: undefined,
+        parentFiles: [],
+        onProgress: () => {},
+      }),
+    );
+    return explain(await left(resume(store)({ cursor: Loader.start(Loader.fromArray([0.1, 0.3])) })));
+  };
+  const runtime = "Bun" in globalThis ? "bun 1.0.0" : "deno 1.0.0";
+  assert.match(await text("other 1.0.0"), /\nother 1\.0\.0 saved it\. Math\.sin, Math\.exp and their like can differ/);
+  assert.doesNotMatch(await text(runtime), /saved it/);
+});
+
+test("advice: with a layer added to a compiled model, the optimizer trains that layer too", async () => {
+  const network = (...names: readonly string[]): tf.Sequential => {
+    const layers = names.map((name, i) => tf.layers.dense({ name, units: 2, ...(i === 0 ? { inputShape: [2] } : {}) }));
+    const made = tf.sequential({ layers });
+    made.compile({ optimizer: "sgd", loss: "meanSquaredError" });
+    return made;
+  };
+  const store = memory();
+  const [x, y] = [tf.ones([1, 2]), tf.ones([1, 2])];
+  const saved = network("a", "c");
+  await saved.trainOnBatch(x, y);
+  await saveState(store)({ model: saved });
+  const { model } = await resume(store, { keep: ["model/b"] })({ model: network("a", "b", "c") });
+  assert.deepEqual(model.layers[0]!.getWeights()[0]!.dataSync(), saved.layers[0]!.getWeights()[0]!.dataSync());
+  const before = model.layers.map((layer) => layer.getWeights()[1]!.dataSync().slice());
+  await model.trainOnBatch(x, y);
+  model.layers.forEach((layer, i) => assert.notDeepEqual(layer.getWeights()[1]!.dataSync(), before[i]));
 });
