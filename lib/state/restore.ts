@@ -147,7 +147,8 @@ function planComponent(context: RestoreContext, name: string, node: Node): Lazy<
   const kind = isCase(node, "kind") ? node.kind : undefined;
   if (codec === undefined || isCase(node, "shared")) return restoreNode(context, node, topLevel(path, live));
   if (!isCase(node, "kind") || kind !== codecPrefix + codec.name) {
-    const remedy = "Pass the codec that it was saved with, or none if it was saved without one. Use the new codec from the next save on";
+    const remedy =
+      "Pass the codec that it was saved with, or none if it was saved without one. Use the new codec from the next save on";
     report(context, path, "kind", `what ${codecNamed(codec.name)} encodes`, describeNode(node), { remedy });
     return () => live;
   }

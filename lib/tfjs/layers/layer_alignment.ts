@@ -32,7 +32,7 @@ function scoreOf(saved: LayerMark, live: LayerMark): number {
   return saved.name === null && live.name === null ? unnamed : renamed;
 }
 
-/** Whether both lists have the same names in the same places: then layers belong together by position. */
+/** Whether the names that both lists have are in the same places, or are all names: then layers belong together by position. */
 function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[]): boolean {
   if (saved.length !== live.length) return false;
   const [before, now] = [saved, live].map((side) =>
@@ -43,27 +43,17 @@ function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[
   return isPermutation || common.every(([name, i]) => now!.get(name) === i);
 }
 
-// --- combinators
-
-/**
- * Aligns two lists of layers, in order, so that as much as possible is the same.
- *
- * @param saved The saved layers.
- * @param live The live layers.
- * @returns The alignment; undefined if both sides are left with layers without names, which could be the same ones with other configs.
- */
-export function alignLayers(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
-  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [] };
-  return alignRemembered(saved.map(remembered), live.map(remembered));
-}
-
 /** A mark that computes its likeness once. */
 function remembered({ name, likeness }: LayerMark): LayerMark {
   let text: string | undefined;
   return { name, likeness: () => text ??= likeness() };
 }
 
-function alignRemembered(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
+/** The most pairs of layers that are compared, so that models of thousands of layers need little memory. */
+const mostPairs = 4_000_000;
+
+/** The pairs with the best score in sum, in the order of both lists. */
+function bestPairs(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment["pairs"] {
   const [n, m] = [saved.length, live.length];
   // The best score of the layers from each pair of positions to the ends.
   const best = Array.from({ length: n + 1 }, () => new Array<number>(m + 1).fill(0));
@@ -81,6 +71,23 @@ function alignRemembered(saved: readonly LayerMark[], live: readonly LayerMark[]
     else if (best[i]![j + 1] === rest) j++;
     else i++;
   }
+  return pairs;
+}
+
+// --- combinators
+
+/**
+ * Aligns two lists of layers, in order, so that as much as possible is the same: a longest common subsequence with scores.
+ *
+ * @param saved The saved layers.
+ * @param live The live layers.
+ * @returns The alignment. Undefined if both sides are left with layers without names, which could be the same ones with other configs, or if there
+ *   are too many layers to compare.
+ */
+export function alignLayers(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
+  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [] };
+  if (saved.length * live.length > mostPairs) return undefined;
+  const pairs = bestPairs(saved.map(remembered), live.map(remembered));
   const [left, right] = [new Set(pairs.map(([i]) => i)), new Set(pairs.map(([, j]) => j))];
   const gone = [...saved.keys()].filter((i) => !left.has(i));
   const added = [...live.keys()].filter((j) => !right.has(j));
