@@ -7,6 +7,7 @@ import type { CursorMismatch, DataFailed, Mismatch, Problem } from "./errors.ts"
 import { bothSides, inWords, lineOf, listed, moreThan, type Sides, type Told } from "./problem_lines.ts";
 import {
   type Advice,
+  adviceAmong,
   componentOf,
   optionsText,
   type Remedies,
@@ -104,7 +105,7 @@ const calls: Readonly<Record<string, string>> = {
 
 function restoreText(error: Mismatch): string {
   const { checkpoint, call, savedBy, restoresNothing, following = [] } = error;
-  const { adviceOn, optioned, options } = restoreAdviceOn(error);
+  const { optioned, options } = restoreAdviceOn(error);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
   const headline = checkpoint === undefined
     ? "The snapshot cannot be restored"
@@ -120,7 +121,8 @@ function restoreText(error: Mismatch): string {
     (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && isComplete ? `: ${written}` : ""}`,
   ];
   const remedies = Object.fromEntries(Object.entries(restoreRemedies).map(withCall));
-  const groups = (problems: readonly Problem[]): string => grouped(inWords(problems), sides, remedies, adviceOn);
+  const groups = (problems: readonly Problem[]): string =>
+    grouped(inWords(problems), sides, remedies, adviceAmong(problems));
   return `${headline}. Nothing was changed.${groups(error.problems)}` +
     (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
     (optioned.size > 1 ? `\n${all}` : "") +

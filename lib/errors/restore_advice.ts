@@ -20,7 +20,6 @@ export type RestoreOptions = NonNullable<Mismatch["options"]>;
 
 /** The advice on a restore that failed. */
 export interface RestoreAdvice {
-  readonly adviceOn: (problem: Problem) => Advice;
   /** The remedies that are options. */
   readonly optioned: ReadonlySet<string>;
   /** The options that they come to, with those that the call was given. */
@@ -302,14 +301,21 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   return model === undefined || isInLayer ? ["keep", partAround(problem)] : ["anew", model];
 }
 
+/** The advice on each of these problems. */
+export function adviceAmong(problems: readonly Problem[]): (problem: Problem) => Advice {
+  const overview = overviewOf(problems);
+  return (problem) => restoreAdvice(problem, overview);
+}
+
 /** The advice on a restore that failed. */
 export function restoreAdviceOn(error: Mismatch): RestoreAdvice {
-  const all = [...error.problems, ...error.following ?? []];
-  const overview = overviewOf(all);
-  const adviceOn = (problem: Problem): Advice => restoreAdvice(problem, overview);
-  const advice = inWords(all).filter(({ remedy }) => remedy === undefined).map(adviceOn);
+  // With options, a path may be that of another layer than without.
+  const rounds = [error.problems, error.following ?? []];
+  const advice = rounds.flatMap((problems) =>
+    inWords(problems).filter(({ remedy }) => remedy === undefined).map(adviceAmong(problems))
+  );
   const optioned = new Set(advice.flatMap(([remedy]) => remedy in optionNames ? [remedy] : []));
-  return { adviceOn, optioned, options: optioned.size === 0 ? {} : advisedOptions(advice, error) };
+  return { optioned, options: optioned.size === 0 ? {} : advisedOptions(advice, error) };
 }
 
 /** The options that the sentence of an error advises, with those that the call was given; undefined if it advises none. */

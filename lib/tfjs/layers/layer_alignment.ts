@@ -12,6 +12,8 @@ export interface LayerMark {
   readonly name: string | null;
   /** Its class and its config as text. */
   readonly likeness: () => string;
+  /** The shapes of its weights as text; undefined if they are not known. */
+  readonly shapes: () => string | undefined;
 }
 
 /** The layers that are the same, and those that only one side has, by position. */
@@ -23,16 +25,22 @@ export interface LayerAlignment {
 
 // --- constructors
 
-/** How sure it is that two layers are one: by the same name, by likeness without names, by likeness under another name. */
+/** How sure it is that two layers are one: by the same name, by likeness without names, by likeness and shapes under another name. */
 const [sameName, unnamed, renamed] = [5, 4, 2];
+
+function haveSameShapes(saved: LayerMark, live: LayerMark): boolean {
+  const [before, now] = [saved.shapes(), live.shapes()];
+  return before === undefined || now === undefined || before === now;
+}
 
 function scoreOf(saved: LayerMark, live: LayerMark): number {
   if (saved.name !== null && saved.name === live.name) return sameName;
   if (saved.likeness() !== live.likeness()) return 0;
-  return saved.name === null && live.name === null ? unnamed : renamed;
+  if (saved.name === null && live.name === null) return unnamed;
+  return haveSameShapes(saved, live) ? renamed : 0;
 }
 
-/** Whether the names that both lists have are in the same places, or are all names: then layers belong together by position. */
+/** Whether layers belong together by position: the names that both lists have are in the same places, or both have the same names. */
 function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[]): boolean {
   if (saved.length !== live.length) return false;
   const [before, now] = [saved, live].map((side) =>
@@ -40,13 +48,17 @@ function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[
   );
   const common = [...before!].filter(([name]) => now!.has(name));
   const isPermutation = common.length === before!.size && common.length === now!.size;
-  return isPermutation || common.every(([name, i]) => now!.get(name) === i);
+  if (isPermutation) return true;
+  // A layer of another name and other shapes is another layer.
+  const isOther = (mark: LayerMark, i: number): boolean =>
+    mark.name !== null && live[i]!.name !== null && mark.name !== live[i]!.name && !haveSameShapes(mark, live[i]!);
+  return common.every(([name, i]) => now!.get(name) === i) && !saved.some(isOther);
 }
 
-/** A mark that computes its likeness once. */
-function remembered({ name, likeness }: LayerMark): LayerMark {
-  let text: string | undefined;
-  return { name, likeness: () => text ??= likeness() };
+/** A mark that computes its texts once. */
+function remembered({ name, likeness, shapes }: LayerMark): LayerMark {
+  const [texts, known] = [[] as string[], [] as (string | undefined)[]];
+  return { name, likeness: () => texts[0] ??= likeness(), shapes: () => known[0] ??= shapes() };
 }
 
 /** The most pairs of layers that are compared, so that models of thousands of layers need little memory. */

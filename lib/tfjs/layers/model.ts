@@ -32,7 +32,7 @@ import { advanceCounters, checkInputNames, encodeInputNames, nameInputsAndOutput
 import { encodeFlags, restoreFlags } from "./layer_flags.ts";
 import { plainConfig } from "./layer_config.ts";
 import { alignLayers, type LayerMark } from "./layer_alignment.ts";
-import { checkIdentity, givenLayerName, nameWeights, reportName, savedName } from "./layer_name.ts";
+import { checkIdentity, givenLayerName, nameWeights, ownWeights, reportName, savedName } from "./layer_name.ts";
 import { buildFunctional, graphDifference, graphOf } from "./call_graph.ts";
 
 // --- constructors
@@ -133,10 +133,23 @@ function likenessOf(className: string, config: unknown): string {
   return JSON.stringify([className, rest], (_, value: unknown) => typeof value === "bigint" ? String(value) : value);
 }
 
+/** The shapes of saved weights, as those of {@link ownWeights}; undefined if another layer has them too. */
+function savedShapes(weights: Node | undefined): string | undefined {
+  const shapes = recordEntries(weights ?? null).map(([name, node]) => {
+    const value = isCase(node, "kind") ? entry(node.state, "value") : undefined;
+    return isCase(value, "array") ? `${name}:${value.held.shape}` : undefined;
+  });
+  return shapes.includes(undefined) ? undefined : shapes.join(";");
+}
+
 function savedMark(node: Node, target: Target): LayerMark {
   const state = isCase(node, "kind") ? node.state : null;
   const config = (): unknown => target.plain(entry(state, "config") ?? null);
-  return { name: textIn(state, "name"), likeness: () => likenessOf(String(entry(state, "class")), config()) };
+  return {
+    name: textIn(state, "name"),
+    likeness: () => likenessOf(String(entry(state, "class")), config()),
+    shapes: () => savedShapes(entry(state, "weights")),
+  };
 }
 
 function liveMark(layer: tf.layers.Layer): LayerMark {
@@ -144,7 +157,8 @@ function liveMark(layer: tf.layers.Layer): LayerMark {
     layer instanceof tf.LayersModel
       ? likenessOf(modelClassName(layer), null)
       : likenessOf(classNameOf(layer), plainConfig(layer, "compare"));
-  return { name: givenLayerName(layer), likeness };
+  const shapes = (): string => ownWeights(layer).map(([name, { val }]) => `${name}:${val.shape}`).join(";");
+  return { name: givenLayerName(layer), likeness, shapes };
 }
 
 /**
