@@ -68,6 +68,8 @@ export interface Mismatch {
   readonly savedBy?: string;
   /** Set if no saved tensor is restored with the options that `explain` advises. */
   readonly restoresNothing?: true;
+  /** Set if the options that `explain` advises solve only a part of the problems. */
+  readonly isPartlySolved?: true;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */
   readonly training?: { readonly name: string; readonly location: string; readonly checkpoint?: number };
   /** The checkpoint that does not have the tensor, or the rows of it, that `readTensor` should read. */

@@ -104,7 +104,7 @@ const calls: Readonly<Record<string, string>> = {
 };
 
 function restoreText(error: Mismatch): string {
-  const { checkpoint, call, savedBy, restoresNothing, following = [] } = error;
+  const { checkpoint, call, savedBy, restoresNothing, isPartlySolved, following = [] } = error;
   const { optioned, options } = restoreAdviceOn(error);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
   const headline = checkpoint === undefined
@@ -115,19 +115,24 @@ function restoreText(error: Mismatch): string {
   const written = `${calls[call ?? (checkpoint === undefined ? "restoreInto" : "loadState")]}${object})`;
   // Only options of this very call can part an optimizer from its variables: they must stay.
   const isComplete = checkpoint !== undefined || !optioned.has("slots");
-  const all = isComplete ? `All these options at once: ${written}` : `Add all of these to your options: ${object}`;
+  const all = isComplete
+    ? `${isPartlySolved ? "These options solve a part of it" : "All these options at once"}: ${written}`
+    : `Add all of these to your options: ${object}`;
+  const isInline = optioned.size === 1 && following.length === 0 && isComplete;
   const withCall = ([remedy, text]: readonly [string, Remedies[string]]): readonly [string, Remedies[string]] => [
     remedy,
-    (parts) => `${text(parts)}${optioned.size === 1 && optioned.has(remedy) && isComplete ? `: ${written}` : ""}`,
+    (parts) => `${text(parts)}${isInline && optioned.has(remedy) ? `: ${written}` : ""}`,
   ];
   const remedies = Object.fromEntries(Object.entries(restoreRemedies).map(withCall));
   const groups = (problems: readonly Problem[]): string =>
     grouped(inWords(problems), sides, remedies, adviceAmong(problems));
   return `${headline}. Nothing was changed.${groups(error.problems)}` +
     (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
-    (optioned.size > 1 ? `\n${all}` : "") +
+    (optioned.size > 0 && !isInline ? `\n${all}` : "") +
     (savedBy === undefined ? "" : runtimeText(savedBy)) +
-    (restoresNothing ? "\nNo saved tensor is restored with that. Is this the right run?" : "") +
+    (restoresNothing && !optioned.has("class")
+      ? "\nNo saved tensor is restored with that. Is this the right run?"
+      : "") +
     (checkpoint === undefined ? "" : onceText(options));
 }
 
@@ -147,7 +152,7 @@ function onceText(options: RestoreOptions): string {
   const once = names.length === 1
     ? "This option is needed once: take it out after the next save"
     : "These options are needed once: take them out after the next save";
-  return `\n${kept}${once}${names.includes("keep") ? ", or every restart resets them" : ""}`;
+  return `\n${kept}${once}${names.includes("keep") ? ", or every restart resets the kept parts" : ""}`;
 }
 
 const cursorRemedies: Remedies = {

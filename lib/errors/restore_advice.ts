@@ -74,8 +74,8 @@ function advisedOptions(
     const name = optionNames[remedy];
     if (name === undefined) continue;
     add(name, part, live);
-    // A part is in one of the two.
-    if (name === "keep") found.get("only")?.delete(part);
+    // A kept part is in no other option.
+    if (name === "keep") { for (const other of ["only", "convert"]) found.get(other)?.delete(part); }
   }
   // A saved part of a renamed component has the saved name of that, too.
   const savedNames = new Map([...found.get("rename") ?? []].map(([from, to]) => [to, from]));
@@ -84,7 +84,7 @@ function advisedOptions(
     return (savedNames.get(component) ?? component) + part.slice(component.length);
   };
   return Object.fromEntries(
-    [...found].map(([name, parts]) => {
+    [...found].filter(([name, parts]) => name === "only" || parts.size > 0).map(([name, parts]) => {
       if (name === "rename") return [name, Object.fromEntries([...parts].map(([from, to]) => [inSaved(from), to]))];
       const names = [...parts.keys()];
       return [name, outerParts(name === "skip" ? names.map(inSaved) : names, models)];
@@ -112,10 +112,12 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
   seed: "keep",
   slots: "keep",
   both: "keep",
+  inexact: "keep",
   skip: "skip",
   create: "skip",
   convert: "convert",
   component: "rename",
+  components: "rename",
   rename: "rename",
   spelling: "rename",
 };
@@ -123,18 +125,21 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
 export const restoreRemedies: Remedies = {
   keep: () => "Change your script back, or keep what your script has",
   class: () =>
-    "Change your script back, or keep what your script has, which starts that model anew. " +
-    "loadModel builds the saved one, of which your script can take weights",
+    "Change your script back, or build the saved model with loadModel(store) and copy the weights of its layers with setWeights, " +
+    "or keep what your script has, which starts that model anew",
   anew: () => "Change your script back, or keep what your script has, which starts that model anew",
   count: (models) =>
     "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
     `(keep: [${quoted(outerParts(models))}] starts that model anew)`,
   skip: () => "Change your script back, or leave out what is saved",
   create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
-  convert: () => "Change the dtype back, or convert what is saved",
+  convert: () => "Change the dtype back, or convert what is saved, if that changes no value",
+  inexact: () => "Change the dtype back, or keep what your script has in place of converting",
   rename: () => "Change the name back, or load under the new one",
   component: () =>
     "Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other)",
+  components: () =>
+    "Change the names back, or load under the new ones. They are paired in their order: check each pair",
   spelling: () => "Correct the spelling, or load under the name in your script",
   unnamed: () => "Leave out the name in your script, since it was saved without one",
   names: () => "Use the saved names in your script",
@@ -188,7 +193,7 @@ interface Overview {
   readonly renamed: readonly {
     readonly live: Problem;
     readonly saved: Problem;
-    readonly remedy: "component" | "spelling";
+    readonly remedy: "component" | "components" | "spelling";
   }[];
 }
 
@@ -217,7 +222,8 @@ function renamedComponents(problems: readonly Problem[]): Overview["renamed"] {
     const inOrder = isPair ? there.slice(here.findIndex((one) => one.live === live)).slice(0, 1) : [];
     const [found, ...others] = near.length > 0 ? near : inOrder;
     if (found === undefined || found.kind !== kind || others.length > 0) return [];
-    return [{ live, saved: found.saved, remedy: near.length === 1 ? "spelling" : "component" }];
+    const remedy = near.length === 1 ? "spelling" : here.length === 1 ? "component" : "components";
+    return [{ live, saved: found.saved, remedy }];
   });
 }
 
@@ -278,6 +284,7 @@ function byName(problem: Problem): string {
 function restoreAdvice(problem: Problem, overview: Overview): Advice {
   const { path, kind, saved } = problem;
   if (kind === "memory") return ["memory", ""];
+  if (saved === undefined && kind === "value") return ["inexact", path.replace(/\/value$/, "")];
   if (saved === undefined) return kind === "sharing" ? keepAdvice(problem) : ["build", ""];
   const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));
   if (cursor !== undefined) return [overview.cursors.get(cursor)!, cursor];

@@ -122,7 +122,10 @@ export function withAdvice(
     const following = problems.filter((one) => isCertain(one) && !known.has(nameOf(one)));
     // Converted tensors count as restored.
     const isOther = restoresNothing && advice["convert"] === undefined;
-    if (following.length === 0) return { ...advised, ...isOther && { restoresNothing: true } };
+    if (following.length === 0) {
+      const isPartlySolved = problems.some(isCertain);
+      return { ...advised, ...isOther && { restoresNothing: true }, ...isPartlySolved && { isPartlySolved } };
+    }
     advised = { ...advised, following: [...advised.following ?? [], ...following] };
   }
   return advised;

@@ -15,7 +15,7 @@ import * as E from "fp-ts/lib/Either.js";
 import * as t from "io-ts";
 import { type Problem, type ProblemKind, tagOf, toError } from "../errors/mod.ts";
 import { shown } from "../validation/mod.ts";
-import { entry, kindOf, type Named, type Node, type StateTree } from "./tree.ts";
+import { entry, isCase, kindOf, type Named, type Node, type StateTree } from "./tree.ts";
 import type { Held } from "./array.ts";
 
 // --- types
@@ -264,6 +264,7 @@ export function scalar<T extends "boolean" | "number" | "string">(
 /** A node in words, for messages. */
 export function describeNode(node: Node): string {
   if (typeof node !== "object" && typeof node !== "string") return String(shown(node));
+  if (isCase(node, "shared")) return `the same object as ${node.path}`;
   const kind = kindOf(node);
   if (kind.startsWith(codecPrefix)) return `what ${codecNamed(kind.slice(codecPrefix.length))} encodes`;
   return kind === "null" ? kind : withArticle(kind);

@@ -19,13 +19,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: 10 samples in the checkpoint, 12 in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another shuffle seed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: shuffle seed 7 in the checkpoint, shuffle seed 8 in your script",
     'Shuffle as before, or begin with the new order: loadState(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "other data in train": [
     "The data differs from the data that this run was trained on.",
@@ -36,25 +36,25 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: the content of the data differs",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "filtered data of another length": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: a source of 2 samples in the checkpoint, of 3 in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a shuffle that was not saved": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  cursor: no shuffle in the checkpoint, shuffle seed "a" in your script',
     'Shuffle as before, or begin with the new order: resume(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "data of another sort": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  cursor: data of the kind array in the checkpoint, of the kind indexed in your script",
     'Give the loader the same data as before, or begin with the new data: loadState(store, { keep: ["cursor"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a data file that does not exist": [
     "There is no file /runs/none.txt",
@@ -91,7 +91,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in your script but not in the checkpoint (the layer middle)",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/middle"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a removed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -103,7 +103,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/2: in your script but not in the checkpoint (the layer middle)",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/middle"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a layer without a name removed": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -136,7 +136,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a layer named in the script alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -155,7 +155,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     '  model/layers/0/config/activation: "relu" in the checkpoint, "tanh" in your script',
     '  model/layers/1/config/activation: "relu" in the checkpoint, "tanh" in your script',
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0/config/activation", "model/layers/1/config/activation"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a layer without its bias": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -165,7 +165,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "layers in another order": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -178,12 +178,12 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  w: shape [2,3] in the checkpoint, [2,4] in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["w"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a tensor of another dtype": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  w: dtype float32 in the checkpoint, int32 in your script",
-    'Change the dtype back, or convert what is saved: loadState(store, { convert: ["w"] })',
+    'Change the dtype back, or convert what is saved, if that changes no value: loadState(store, { convert: ["w"] })',
     "This option is needed once: take it out after the next save",
   ],
   "a removed component": [
@@ -196,7 +196,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: in your script but not in the checkpoint (Infinity)",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["best"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a misspelt component": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -224,13 +224,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: Adam in the checkpoint, SGD in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["optimizer"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another option of the optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer/centered: false in the checkpoint, true in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "an optimizer of other variables": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -239,13 +239,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
     'All these options at once: loadState(store, { keep: ["model/head", "model/layers/1", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "an optimizer of a kept layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones: loadState(store, { keep: ["model/head", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a resized layer of a trained model": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -259,37 +259,37 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: expected this and model/compile/optimizer, which are one object, both restored or both kept, found model/compile/optimizer kept, this restored",
     "Restore both, or keep both",
     'All these options at once: loadState(store, { keep: ["model/layers/1", "model/compile/optimizer", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another schedule": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  schedule: a Schedule in the checkpoint, an Rng in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["schedule"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a number for a string": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  phase: a string in the checkpoint, 1 in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["phase"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a model for null": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  best: null in the checkpoint, a LayersModel in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["best"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a model that is not compiled": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "shared in the checkpoint": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -369,7 +369,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Give the loader the same data as before, or begin with the new data",
     'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. These options are needed once: take them out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. These options are needed once: take them out after the next save, or every restart resets the kept parts",
   ],
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -624,7 +624,7 @@ test("explain: at most twenty differences are listed, of many parts the componen
     "  and 11 more",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["nets", "b"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets them",
+    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };
   assert.ok(await loadState(store, options)(live));

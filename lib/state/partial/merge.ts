@@ -212,8 +212,7 @@ function convertDtype(merging: Merging, node: ArrayNode, at: string): Node {
   if (from === to || !isDType(from) || !isDType(to) || !isNamed) return node;
   const held = converted(node.held, to);
   if (typeof held === "string") {
-    const remedy = "Use the saved dtype in your script, or put this part into keep in place of convert";
-    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held, { remedy });
+    addProblem(merging, at, "value", `${from} values that are the same as ${to}`, held);
     return live;
   }
   merging.converted.push({ path: at, from, to });

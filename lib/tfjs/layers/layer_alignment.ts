@@ -21,6 +21,8 @@ export interface LayerAlignment {
   readonly pairs: readonly (readonly [saved: number, live: number])[];
   readonly gone: readonly number[];
   readonly added: readonly number[];
+  /** Layers that both sides have, by name, in another order. */
+  readonly moved: readonly (readonly [saved: number, live: number])[];
 }
 
 // --- constructors
@@ -33,8 +35,10 @@ function haveSameShapes(saved: LayerMark, live: LayerMark): boolean {
   return before === undefined || now === undefined || before === now;
 }
 
-function scoreOf(saved: LayerMark, live: LayerMark): number {
+/** @param common The names that both sides have. */
+function scoreOf(saved: LayerMark, live: LayerMark, common: ReadonlySet<string | null>): number {
   if (saved.name !== null && saved.name === live.name) return sameName;
+  if (common.has(saved.name) || common.has(live.name)) return 0;
   if (saved.likeness() !== live.likeness()) return 0;
   if (saved.name === null && live.name === null) return unnamed;
   return haveSameShapes(saved, live) ? renamed : 0;
@@ -67,10 +71,12 @@ const mostPairs = 4_000_000;
 /** The pairs with the best score in sum, in the order of both lists. */
 function bestPairs(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment["pairs"] {
   const [n, m] = [saved.length, live.length];
+  const names = new Set(live.map(({ name }) => name));
+  const common = new Set(saved.map(({ name }) => name).filter((name) => name !== null && names.has(name)));
   // The best score of the layers from each pair of positions to the ends.
   const best = Array.from({ length: n + 1 }, () => new Array<number>(m + 1).fill(0));
   const paired = (i: number, j: number): number => {
-    const score = scoreOf(saved[i]!, live[j]!);
+    const score = scoreOf(saved[i]!, live[j]!, common);
     return score === 0 ? 0 : score + best[i + 1]![j + 1]!;
   };
   for (let i = n - 1; i >= 0; i--) {
@@ -97,12 +103,16 @@ function bestPairs(saved: readonly LayerMark[], live: readonly LayerMark[]): Lay
  *   are too many layers to compare.
  */
 export function alignLayers(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
-  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [] };
+  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [], moved: [] };
   if (saved.length * live.length > mostPairs) return undefined;
   const pairs = bestPairs(saved.map(remembered), live.map(remembered));
   const [left, right] = [new Set(pairs.map(([i]) => i)), new Set(pairs.map(([, j]) => j))];
-  const gone = [...saved.keys()].filter((i) => !left.has(i));
-  const added = [...live.keys()].filter((j) => !right.has(j));
+  const [before, now] = [[...saved.keys()].filter((i) => !left.has(i)), [...live.keys()].filter((j) => !right.has(j))];
+  const moved = before.flatMap((i) =>
+    now.filter((j) => saved[i]!.name !== null && saved[i]!.name === live[j]!.name).map((j) => [i, j] as const)
+  );
+  const gone = before.filter((i) => !moved.some(([from]) => from === i));
+  const added = now.filter((j) => !moved.some(([, to]) => to === j));
   const isOpen = gone.some((i) => saved[i]!.name === null) && added.some((j) => live[j]!.name === null);
-  return isOpen ? undefined : { pairs, gone, added };
+  return isOpen ? undefined : { pairs, gone, added, moved };
 }

@@ -184,6 +184,10 @@ function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf
     const className = isCase(node, "kind") ? String(entry(node.state, "class")) : "layer";
     target.differs("extra", "nothing", layer(before[i]!.name, className), `layers/${i}`);
   }
+  for (const [i, j] of alignment.moved) {
+    const expected = `the layer ${before[i]!.name} in the saved order, as number ${i}`;
+    target.problem("config", expected, `it as number ${j}`, `layers/${j}`, "Put these layers in the saved order");
+  }
   for (const [i, j] of alignment.pairs) {
     const [there, here] = [before[i]!.name, now[j]!.name];
     // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
@@ -195,7 +199,10 @@ function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
   const model = live as tf.LayersModel;
-  checkIdentity(state, target, model, modelClassName(model));
+  const liveClass = modelClassName(model);
+  checkIdentity(state, target, model, liveClass);
+  // A sequential model and a functional one have other layers and calls.
+  if (String(entry(state, "class")) !== liveClass) return () => model;
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
   if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
