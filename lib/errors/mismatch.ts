@@ -55,7 +55,9 @@ const fitRemedies: Remedies = {
   epochs: ([begun = ""]) => `Ask for at least ${begun} epochs, ${orName}`,
   loop: ([name = ""]) => `Call ${name} as before, ${orName}`,
   call: (parts) => `Call it with the same ${parts.join(" and ")} as before, ${orName}`,
-  build: (parts) => `Build the same ${parts.join(" and ")} as before, ${orName}`,
+  build: (parts) =>
+    `Build the same ${parts.join(" and ")} as before, ${orName}` +
+    (parts.includes("model") ? ". The trained model is in loadModel(store)" : ""),
   remove: (parts) => `Leave ${parts.join(" and ")} out as before, ${orName}`,
   create: (parts) => `Create ${parts.join(", ")} before the call, ${orName}`,
 };

@@ -117,7 +117,6 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
   create: "skip",
   convert: "convert",
   component: "rename",
-  components: "rename",
   rename: "rename",
   spelling: "rename",
 };
@@ -138,8 +137,10 @@ export const restoreRemedies: Remedies = {
   rename: () => "Change the name back, or load under the new one",
   component: () =>
     "Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other)",
-  components: () =>
-    "Change the names back, or load under the new ones. They are paired in their order: check each pair",
+  components: (parts) =>
+    `Change the names back, or say which is which: rename: { ${
+      parts.map((part) => `${JSON.stringify(part)}: …`).join(", ")
+    } }`,
   spelling: () => "Correct the spelling, or load under the name in your script",
   unnamed: () => "Leave out the name in your script, since it was saved without one",
   names: () => "Use the saved names in your script",
@@ -185,9 +186,9 @@ interface Overview {
   readonly savedNames: ReadonlySet<string>;
   /** The models with another number of layers where the added or removed layers are unknown. */
   readonly counted: readonly string[];
-  /** The parts in which something else differs than their names. */
+  /** The parts in which something else differs than their names and configuration. */
   readonly changed: ReadonlySet<string>;
-  /** The parts of which only the configuration differs, so that what is saved in them fits. */
+  /** The parts of which only the configuration or the name differs, so that what is saved in them fits. */
   readonly fitting: ReadonlySet<string>;
   /** The two problems of each component that has another name on each side. */
   readonly renamed: readonly {
@@ -219,8 +220,8 @@ function renamedComponents(problems: readonly Problem[]): Overview["renamed"] {
     // Several pieces of plain data are likely to be different parts.
     const isObject = /^(an? [A-Z]|what )/.test(kind);
     const isPair = here.length === there.length && (isObject || (missing.length === 1 && extra.length === 1));
-    const inOrder = isPair ? there.slice(here.findIndex((one) => one.live === live)).slice(0, 1) : [];
-    const [found, ...others] = near.length > 0 ? near : inOrder;
+    const inOrder = isPair ? there.slice(here.findIndex((one) => one.live === live)) : [];
+    const [found, ...others] = near.length > 0 ? near : inOrder.slice(0, 1);
     if (found === undefined || found.kind !== kind || others.length > 0) return [];
     const remedy = near.length === 1 ? "spelling" : here.length === 1 ? "component" : "components";
     return [{ live, saved: found.saved, remedy }];
@@ -243,10 +244,12 @@ function overviewOf(problems: readonly Problem[]): Overview {
     counted: problems.flatMap(({ kind, path }) =>
       kind === "length" && path.endsWith("/layers") ? [path.slice(0, -"/layers".length)] : []
     ),
-    changed: new Set(parts.flatMap(([part, kind]) => kind === "name" ? [] : [part])),
+    changed: new Set(parts.flatMap(([part, kind]) => kind === "name" || kind === "config" ? [] : [part])),
     renamed: renamedComponents(problems),
     fitting: new Set(
-      parts.map(([part]) => part).filter((part) => parts.every(([other, kind]) => other !== part || kind === "config")),
+      parts.map(([part]) => part).filter((part) =>
+        parts.every(([other, kind]) => other !== part || kind === "config" || kind === "name")
+      ),
     ),
   };
 }

@@ -472,17 +472,17 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/0/weights/kernel: shape [2,4] in the checkpoint, [2,8] in this call",
     "  model/layers/0/weights/bias: shape [4] in the checkpoint, [8] in this call",
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in this call",
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "another optimizer of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "another loss of fit": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in this call',
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "an object of fit that was not saved": [
     'runs/fit holds a training by the name "fit" (checkpoint 3), which this call does not continue. Nothing was changed.',
@@ -512,13 +512,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a second call of fit": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     '  model: expected that of "fit", which is complete in this process (by fit, 1 epoch), found another',
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "a second call of fit with another model": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/layers/0: name stem in the checkpoint, a in this call",
     "  model/layers/1: name head in the checkpoint, b in this call",
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "a second call of fit with the model of the first": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
@@ -528,7 +528,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a second call of fit with another optimizer": [
     'memory holds a training by the name "fit" (checkpoint 1), which this call does not continue. Nothing was changed.',
     "  model/compile/optimizer: SGD in the checkpoint, Adam in this call",
-    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }',
+    'Build the same model as before, or begin anew in another store, or under another name in this one: { to, name: "fine-tuning" }. The trained model is in loadModel(store)',
   ],
   "another loop's checkpoint for fit": [
     "memory holds checkpoint 0 of another training loop, which this call cannot continue. Nothing was changed.",

@@ -196,25 +196,33 @@ test("advice: the options for layers that were added or removed restore all the 
   ));
 
 test("advice: options that are advised restore what is trained, where it fits", async () => {
-  const network = (activation: "relu" | "tanh", value: number): tf.Sequential => {
-    const made = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], activation })] });
+  const network = (activation: "relu" | "tanh", value: number, name: string): tf.Sequential => {
+    const made = tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [2], activation, name })] });
     made.setWeights(made.getWeights().map((weight) => tf.fill(weight.shape, value)));
     return made;
   };
   const store = memory();
-  await saveState(store)({ net: network("relu", 7), old: network("relu", 8), rng: Rng.make(1), step: 3 });
+  await saveState(store)({ net: network("relu", 7, "a"), rng: Rng.make(1), step: 3 });
   const sum = (model: tf.LayersModel): number =>
     model.getWeights().flatMap((weight) => [...weight.dataSync()]).reduce((a, b) => a + b);
   const changes: readonly (() => { readonly model: tf.Sequential })[] = [
-    () => ({ model: network("relu", 0), other: network("relu", 0), rng: Rng.make(1), step: 0, best: 1 }),
-    () => ({ model: network("relu", 0), old: network("relu", 0), generator: Rng.make(1), step: 0 }),
-    () => ({ model: network("tanh", 0), old: network("relu", 0), rng: Rng.make(1), step: 0 }),
+    () => ({ model: network("relu", 0, "a"), rng: Rng.make(1), step: 0, best: 1 }),
+    () => ({ model: network("relu", 0, "a"), generator: Rng.make(1), step: 0 }),
+    () => ({ model: network("tanh", 0, "a"), rng: Rng.make(1), step: 0 }),
+    () => ({ model: network("tanh", 0, "b"), rng: Rng.make(1), step: 0 }),
   ];
   for (const change of changes) {
     const options = advised(explain(await left(resume(store)(change()))));
     const { model } = await resume(store, options)(change());
     assert.equal(sum(model), 42, JSON.stringify(options));
   }
+});
+
+test("advice: which of two renamed components is which is not guessed", async () => {
+  const store = memory();
+  await saveState(store)({ first: Rng.make(1), second: Rng.make(2), step: 3 });
+  const text = explain(await left(resume(store)({ one: Rng.make(1), two: Rng.make(1), step: 0 })));
+  assert.match(text, /Change the names back, or say which is which: rename: \{ "first": …, "second": … \}$/);
 });
 
 test("advice: advice repeats the options that the call was given", async () => {

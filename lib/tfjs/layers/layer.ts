@@ -256,7 +256,8 @@ function buildLayer(state: Node, target: Target): tf.layers.Layer | undefined {
 
 function restoreLayer(state: Node, target: Target, live: tf.layers.Layer | undefined): () => tf.layers.Layer {
   const layer = live as tf.layers.Layer;
-  checkIdentity(state, target, layer, classNameOf(layer));
+  // A layer of another class has another config and other weights.
+  if (!checkIdentity(state, target, layer, classNameOf(layer))) return () => layer;
   compareConfigs(state, target, layer);
   checkFieldClasses(state, target, layer);
   checkFunctions(state, target);

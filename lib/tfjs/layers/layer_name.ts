@@ -147,11 +147,13 @@ export function encodeFedName(layer: tf.layers.Layer, names: ReadonlyMap<object,
  * Checks the class of a layer or model, and its name if the user gave it one.
  *
  * @param liveClass Its class, as the state says it.
+ * @returns Whether it has the saved class.
  */
-export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer, liveClass: string): void {
-  if (!checkClass(state, target, live, liveClass)) return;
+export function checkIdentity(state: Node, target: Target, live: tf.layers.Layer, liveClass: string): boolean {
+  if (!checkClass(state, target, live, liveClass)) return false;
   const [saved, given] = [textIn(state, "name"), givenLayerName(live)];
   if (saved !== given) reportName(target, given, saved);
+  return true;
 }
 
 /** Reports that a layer or model has another name, or none on one side. */

@@ -199,10 +199,8 @@ function restoreLayers(saved: readonly Node[], target: Target, live: readonly tf
 
 function restoreModel(state: Node, target: Target, live: tf.LayersModel | undefined): () => tf.LayersModel {
   const model = live as tf.LayersModel;
-  const liveClass = modelClassName(model);
-  checkIdentity(state, target, model, liveClass);
-  // A sequential model and a functional one have other layers and calls.
-  if (String(entry(state, "class")) !== liveClass) return () => model;
+  // A model of another class has other layers and calls.
+  if (!checkIdentity(state, target, model, modelClassName(model))) return () => model;
   checkInputNames(state, target, model);
   // Before the layers, because building sets the flags of the weights.
   if (model instanceof tf.Sequential) target.commit(() => setBuilt(model, entry(state, "built") === true));
