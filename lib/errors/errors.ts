@@ -66,8 +66,8 @@ export interface Mismatch {
   readonly following?: readonly Problem[];
   /** The runtime that saved the checkpoint, such as `bun 1.4.5`, if data differs and another runtime runs now. */
   readonly savedBy?: string;
-  /** Set if no saved tensor is restored with the options that `explain` advises. */
-  readonly restoresNothing?: true;
+  /** The saved parts whose tensors are not restored with the options that `explain` advises; `"all"` if that is every tensor. */
+  readonly unused?: readonly string[] | "all";
   /** Set if the options that `explain` advises solve only a part of the problems. */
   readonly isPartlySolved?: true;
   /** The training of `fit` or `fitDataset` that the call does not continue, and the checkpoint it would have resumed from. */

@@ -106,7 +106,7 @@ const calls: Readonly<Record<string, string>> = {
 };
 
 function restoreText(error: Mismatch): string {
-  const { checkpoint, call, savedBy, restoresNothing, isPartlySolved, following = [] } = error;
+  const { checkpoint, call, savedBy, unused, isPartlySolved, following = [] } = error;
   const { optioned, options } = restoreAdviceOn(error);
   const saved = checkpoint === undefined ? "the snapshot" : "the checkpoint";
   const headline = checkpoint === undefined
@@ -132,10 +132,8 @@ function restoreText(error: Mismatch): string {
     (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
     (optioned.size > 0 && !isInline ? `\n${all}` : "") +
     (savedBy === undefined ? "" : runtimeText(savedBy)) +
-    (restoresNothing && !optioned.has("class")
-      ? "\nNo saved tensor is restored with that. Is this the right run?"
-      : "") +
-    (checkpoint === undefined ? "" : onceText(options));
+    unusedText(unused, optioned.has("class")) +
+    (checkpoint === undefined ? "" : onceText(options, unused !== undefined));
 }
 
 /** That a script may compute other data in another runtime. */
@@ -144,11 +142,20 @@ function runtimeText(savedBy: string): string {
     "If your script computes the data with them, write it to a file once and read that";
 }
 
+/** What of the checkpoint the options do not restore. */
+function unusedText(unused: Mismatch["unused"], isOtherClass: boolean): string {
+  if (unused === undefined) return "";
+  if (unused === "all") {
+    return `\nNo saved tensor is restored with that${isOtherClass ? "" : ". Is this the right run?"}`;
+  }
+  return `\nNot restored with that: ${unused.slice(0, listed).join(", ")}${unused.length > listed ? ", …" : ""}`;
+}
+
 /** That options of a load are passed once: `keep` would reset its parts at every restart, and the others would match nothing. */
-function onceText(options: RestoreOptions): string {
+function onceText(options: RestoreOptions, isUnusedListed: boolean): string {
   const names = Object.keys(options);
   if (names.length === 0) return "";
-  const kept = names.includes("keep")
+  const kept = names.includes("keep") && !isUnusedListed
     ? "keep uses the values of your script for these parts, not the saved ones. "
     : "";
   const once = names.length === 1

@@ -306,6 +306,7 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
     return ["convert", partAround(problem)];
   }
   if (kind === "class" && bothSides(problem).every((name) => modelClasses.includes(name))) return ["class", path];
+  if (kind === "config" && /\/compile\/(loss|metrics)$/.test(path)) return ["keep", path];
   if (kind === "config" && isInLayer && overview.fitting.has(partAround(problem))) return ["keep", path];
   const model = /^(.+?)\/(graph|inputs|outputs)(\/.*)?$/.exec(path)?.[1];
   return model === undefined || isInLayer ? ["keep", partAround(problem)] : ["anew", model];

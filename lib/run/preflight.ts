@@ -5,7 +5,17 @@
  */
 import * as E from "fp-ts/lib/Either.js";
 import { type Codec, type Codecs, type Options, ownCodecs } from "../codecs.ts";
-import { arraysOf, type Encoded, type Held, isDType, problemsOfRestore, segment } from "../state/mod.ts";
+import {
+  arraysOf,
+  type Encoded,
+  entry,
+  type Held,
+  isCase,
+  isDType,
+  nodesByPath,
+  problemsOfRestore,
+  segment,
+} from "../state/mod.ts";
 import { adviceOf, type Mismatch, mismatch, type Problem, type ProblemKind } from "../errors/mod.ts";
 import { isPartial, merge, type Selection, selectionNames } from "../state/partial/mod.ts";
 import { kinds } from "../kinds.ts";
@@ -17,8 +27,8 @@ import { disposeOnFailure } from "../tfjs/mod.ts";
 /** What a load would do. */
 interface Foreseen {
   readonly problems: readonly Problem[];
-  /** Whether it would restore no tensor, though there are saved ones. */
-  readonly restoresNothing: boolean;
+  /** The saved parts whose tensors it would not restore. */
+  readonly unused: Mismatch["unused"];
 }
 
 // --- constructors
@@ -39,6 +49,23 @@ function hasOtherTensor(live: Encoded, saved: Encoded): boolean {
     const other = tensors.get(path);
     return other !== undefined && (other.element !== element || String(other.shape) !== String(shape));
   });
+}
+
+/** The saved parts with tensors that a merged tree does not have: layers by the names that the user gave, optimizers, components. */
+function unusedParts(saved: Encoded, merged: Encoded): Mismatch["unused"] {
+  const [all, restored] = [tensorsIn(saved), new Set(tensorsIn(merged).values())];
+  const unused = [...all].filter(([, held]) => !restored.has(held));
+  if (unused.length === 0) return undefined;
+  if (unused.length === all.size) return "all";
+  const nodes = nodesByPath(saved.components);
+  const partOf = (path: string): string => {
+    const [, part = segment(path.split("/")[0]!), list] = /^((.*?)\/layers\/\d+|.*\/compile\/optimizer)\//.exec(path) ??
+      [];
+    const node = nodes.get(part);
+    const name = list !== undefined && isCase(node, "kind") ? entry(node.state, "name") : undefined;
+    return typeof name === "string" ? `${list}/${segment(name)}` : part;
+  };
+  return [...new Set(unused.map(([path]) => partOf(path)))];
 }
 
 // --- restore
@@ -62,9 +89,7 @@ function foresee(
     () => problemsOfRestore(encoded, { kinds, own, live: live as Record<string, unknown>, problems }),
     () => true,
   );
-  const restored = new Set(tensorsIn(saved).values());
-  const isRestored = [...tensorsIn(encoded).values()].some((one) => restored.has(one));
-  return { problems: found, restoresNothing: restored.size > 0 && !isRestored };
+  return { problems: found, unused: unusedParts(saved, encoded) };
 }
 
 /** Whether a problem of a load is one without the data of arrays, too. */
@@ -118,13 +143,13 @@ export function withAdvice(
     // Options that contradict each other throw.
     const foreseen = E.tryCatch(() => foresee(live, { codecs, types, ...advice }, saved), E.toError);
     if (E.isLeft(foreseen) || foreseen.right === undefined) break;
-    const { problems, restoresNothing } = foreseen.right;
+    const { problems, unused } = foreseen.right;
     const following = problems.filter((one) => isCertain(one) && !known.has(nameOf(one)));
-    // Converted tensors count as restored.
-    const isOther = restoresNothing && advice["convert"] === undefined;
     if (following.length === 0) {
+      // Converted tensors are restored as others.
+      const isUnused = unused !== undefined && advice["convert"] === undefined;
       const isPartlySolved = problems.some(isCertain);
-      return { ...advised, ...isOther && { restoresNothing: true }, ...isPartlySolved && { isPartlySolved } };
+      return { ...advised, ...isUnused && { unused }, ...isPartlySolved && { isPartlySolved } };
     }
     advised = { ...advised, following: [...advised.following ?? [], ...following] };
   }

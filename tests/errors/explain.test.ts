@@ -97,6 +97,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/1: in the checkpoint but not in your script (the layer middle)",
     'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
+    "Not restored with that: model/middle",
     "This option is needed once: take it out after the next save",
   ],
   "a layer added beside one without a name": [
@@ -115,6 +116,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/2: in the checkpoint but not in your script (the layer middle)",
     'Change your script back, or leave out what is saved: loadState(store, { skip: ["model/middle"] })',
+    "Not restored with that: model/middle",
     "This option is needed once: take it out after the next save",
   ],
   "more layers and others, without names": [
@@ -136,7 +138,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1/weights/kernel: shape [4,1] in the checkpoint, [8,1] in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a layer named in the script alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -165,7 +167,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/layers/1/weights/bias: in the checkpoint but not in your script (a weight)",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/layers/0", "model/layers/1"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "layers in another order": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -178,7 +180,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  w: shape [2,3] in the checkpoint, [2,4] in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["w"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a tensor of another dtype": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -224,7 +226,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: Adam in the checkpoint, SGD in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["optimizer"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another option of the optimizer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -239,13 +241,15 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones',
     'All these options at once: loadState(store, { keep: ["model/head", "model/layers/1", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "Not restored with that: model/head, optimizer",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "an optimizer of a kept layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  optimizer: expected its variables restored in the saved order, found some kept, left out or moved",
     'It holds values for each variable by position. Add "optimizer" to keep, so that it begins with new ones: loadState(store, { keep: ["model/head", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "Not restored with that: model/head, optimizer",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "a resized layer of a trained model": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -259,7 +263,8 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  optimizer: expected this and model/compile/optimizer, which are one object, both restored or both kept, found model/compile/optimizer kept, this restored",
     "Restore both, or keep both",
     'All these options at once: loadState(store, { keep: ["model/layers/1", "model/compile/optimizer", "optimizer"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "Not restored with that: model/head, model/compile/optimizer",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another schedule": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -283,12 +288,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/compile: compiled in the checkpoint, not compiled in your script",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "Not restored with that: model/compile/optimizer",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "another loss": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/compile/loss: "meanSquaredError" in the checkpoint, "meanAbsoluteError" in your script',
-    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile"] })',
+    'Change your script back, or keep what your script has: loadState(store, { keep: ["model/compile/loss"] })',
     "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ],
   "shared in the checkpoint": [
@@ -369,7 +375,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "Give the loader the same data as before, or begin with the new data",
     'All these options at once: loadState(store, { keep: ["best", "model/layers/0", "model/layers/1", "optimizer", "cursor"], skip: ["history"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. These options are needed once: take them out after the next save, or every restart resets the kept parts",
+    "These options are needed once: take them out after the next save, or every restart resets the kept parts",
   ],
   "a part that does not exist": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
@@ -624,7 +630,7 @@ test("explain: at most twenty differences are listed, of many parts the componen
     "  and 11 more",
     'Change your script back, or keep what your script has: loadState(store, { keep: ["nets", "b"] })',
     "No saved tensor is restored with that. Is this the right run?",
-    "keep uses the values of your script for these parts, not the saved ones. This option is needed once: take it out after the next save, or every restart resets the kept parts",
+    "This option is needed once: take it out after the next save, or every restart resets the kept parts",
   ]);
   const options: LoadOptions = { keep: ["nets", "b"] };
   assert.ok(await loadState(store, options)(live));

@@ -112,7 +112,7 @@ const someParts = fc.array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.constantF
   maxLength: 4,
 }).map((all) => all.map(([units, activation], id): Part => ({ id, name: `part${id}`, units, activation })));
 
-test("advice: after any edits of a model, its options load at once, keep what is trained, and move no slot to another variable", () =>
+test("advice: after any edits of a model, its options load at once, keep or name what is trained, and move no slot", () =>
   fc.assert(
     fc.asyncProperty(
       someParts,
@@ -133,6 +133,11 @@ test("advice: after any edits of a model, its options load at once, keep what is
           const text = explain(first.left);
           const again = await resume(store, advised(text))(components)();
           if (again._tag === "Left") assert.fail(`${text}\nThe options do not help:\n${explain(again.left)}`);
+          // It lists all that is left unused.
+          const values = new Set(model.layers.map((layer) => layer.weights[0]!.read().dataSync()[0]));
+          for (const { id, name } of parts.filter(({ id }) => !values.has(10 + id))) {
+            assert.match(text, new RegExp(`No saved tensor|Not restored with that: .*\\b${name}\\b`), `${id}`);
+          }
         }
         const [was, is] = [shapesOf(parts), shapesOf(changed)];
         changed.forEach(({ id, name }, i) => {
