@@ -423,7 +423,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "memory holds no checkpoint",
   ],
   "overtaken by another process": [
-    "Another process has saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or save with { fork: true }, which begins a new run",
+    "Another process has saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or give this one a separate store: another folder or prefix",
   ],
   "a step that went back": [
     "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with the result of loadState or resume: only models, optimizers and variables are restored in place. To begin again on purpose, save with { fork: true }, which begins a new run",
