@@ -63,6 +63,7 @@ const remedies: Readonly<Record<string, string>> = {
   EEXIST: "That path is a file: choose a path for a folder",
   EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
   ENOTRUN: "Nothing was created there",
+  NotCapable: "Run Deno with that permission, or with -A",
   EOBJECTSTORE: toBucket,
   ENOLINK: "Mount the file system it points to, or repair the link",
 };
