@@ -564,6 +564,19 @@ test("explain: fit advises no option that it does not take", () => {
   }
 });
 
+test("explain: a permission that Deno does not give is no matter of a disk", () => {
+  const failed = {
+    _tag: "StoreFailed",
+    operation: "load",
+    path: "s3://bucket/run",
+    code: "NotCapable",
+    message: 'Requires sys access to "systemMemoryInfo"',
+  } as const;
+  for (const reader of ["script", "command line"] as const) {
+    assert.match(explainTo(reader, failed), /\. Run Deno with that permission, or with -A$/);
+  }
+});
+
 test("explain: the command line has the same sentences, and its own names for checkpoints", async () => {
   const texts = async (name: string): Promise<readonly (string | undefined)[]> => {
     const error = await situations[name]!();
