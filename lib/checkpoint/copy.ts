@@ -13,7 +13,7 @@ import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { Buffer } from "node:buffer";
-import { candidates } from "./entries.ts";
+import { candidates, readSummary } from "./entries.ts";
 import { guarded, type Overtaken, type Problem, type StoreFailed } from "../errors/mod.ts";
 import { decodeManifest, decodeSummary, type FileEntry, type Manifest } from "./manifest.ts";
 import { decodeManifestOf, type ReadError } from "./read.ts";
@@ -261,10 +261,23 @@ function writeCopy(
 }
 
 /** Whether a store has this checkpoint. Another one with its number or a higher one is a failure: then this one cannot be copied there. */
-function isThere(to: Store, checkpoint: number, { bytes }: Original): TE.TaskEither<ReadError, boolean> {
+function isThere(
+  to: Store,
+  checkpoint: number,
+  { bytes, manifest: { run } }: Original,
+): TE.TaskEither<ReadError, boolean> {
   const newest = to.newest ?? pipe(candidates(to), TE.map((numbers) => numbers.at(-1)));
   const taken = (found: string): TE.TaskEither<ReadError, never> =>
     TE.left(numberTaken(to.locationOf(checkpoint), found));
+  const isAhead = (number: number): TE.TaskEither<ReadError, never> => async () => {
+    const theirs = await readSummary(to, number)();
+    if (E.isLeft(theirs) || theirs.right.run !== run) {
+      return await taken(`${to.location} has checkpoint ${number} already`)();
+    }
+    const failed = numberTaken(to.locationOf(checkpoint), `${to.location} has this run up to checkpoint ${number}`);
+    const remedy = "Older checkpoints cannot be added there: to have them too, copy the run to another place";
+    return E.left({ ...failed, remedy });
+  };
   return pipe(
     to.manifest(checkpoint),
     TE.map((found): Uint8Array | undefined => found),
@@ -275,9 +288,7 @@ function isThere(to: Store, checkpoint: number, { bytes }: Original): TE.TaskEit
       }
       return pipe(
         newest,
-        TE.flatMap((number = -1) =>
-          number < checkpoint ? TE.right(false) : taken(`${to.location} has checkpoint ${number} already`)
-        ),
+        TE.flatMap((number = -1) => number < checkpoint ? TE.right(false) : isAhead(number)),
       );
     }),
   );

@@ -166,6 +166,21 @@ async function runsNear(
   return { from: at, runs: [] };
 }
 
+/**
+ * The runs directly in a place that is no run.
+ *
+ * @param at The place, as it was typed.
+ * @param open Makes the store at a URL.
+ */
+export async function runsIn(at: string, open: OpenUrl): Promise<readonly string[]> {
+  const looking = lookingWith(at, open);
+  if (await looking.hasRun(at)) return [];
+  const places = (await looking.folders(at)).slice(0, looking.most).map((name) => inside(at, name));
+  const found: string[] = [];
+  for await (const [place, hasRun] of inOrder(new Set(places), looking.hasRun)) if (hasRun) found.push(place);
+  return found;
+}
+
 // --- constructors
 
 /**

@@ -63,6 +63,7 @@ const remedies: Readonly<Record<string, string>> = {
   EEXIST: "That path is a file: choose a path for a folder",
   EFBIG: "Keep large data as tensors or typed arrays, whose bytes are not in the manifest",
   ENOTRUN: "Nothing was created there",
+  NotCapable: "Run Deno with that permission, or with -A",
   EOBJECTSTORE: toBucket,
   ENOLINK: "Mount the file system it points to, or repair the link",
 };
@@ -117,7 +118,7 @@ const storing: Sentences<"StoreFailed" | "DeviceFailed" | "Overtaken" | "StepWen
   },
   Overtaken: ({ checkpoint, step, by }) =>
     `Another process has saved checkpoint ${checkpoint} of this run (${step === null ? "" : `step ${step}, `}${by}). ` +
-    "Nothing was written. Stop one of the two processes, or save with { fork: true }, which begins a new run",
+    "Nothing was written. Stop one of the two processes, or give this one a separate store: another folder or prefix",
   StepWentBack: ({ step, parent, parentStep }) =>
     `The step to save is ${step}, but checkpoint ${parent} of this run has step ${parentStep}. Nothing was written. ` +
     "Train with the result of loadState or resume: only models, optimizers and variables are restored in place. " +

@@ -59,6 +59,7 @@ export interface SavePolicy<S> extends Options<Codecs, Codec> {
   readonly note?: Note;
   /**
    * Whether to begin a new run at the checkpoint that this process loaded or saved last at the location. Only the first save starts the new run.
+   * A restart does not look for it: `resume` loads the newest checkpoint of the store. So two processes that may restart need two stores.
    * @default false
    */
   readonly fork?: boolean;

@@ -70,7 +70,8 @@ export interface SaveOptions<K extends Codecs = NoCodecs, T extends Codec = neve
   readonly id?: boolean;
   /**
    * Whether to begin a new run whose parent is the checkpoint that this process loaded or saved last at the location. Only the first save starts
-   * the new run: later saves of the process stay in it, until it loads again, its `step` goes back, or another process saves in the new run.
+   * the new run: later saves of the process stay in it, until it loads again, its `step` goes back, or another process saves in the new run. A restart
+   * does not look for the new run: `resume` loads the newest checkpoint of the store. So two processes that may restart need two stores.
    * @default false
    */
   readonly fork?: boolean;

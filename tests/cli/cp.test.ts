@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import { directory, list, runOrThrow, saveState, type Store } from "../../mod.ts";
 import { bytesText } from "../../lib/cli/format.ts";
@@ -100,11 +100,14 @@ test("cp: nothing is overwritten, and no copy gets another number", async () => 
   for (const step of [1, 2, 3]) await runOrThrow(saveState(others)({ step }));
   const refused = await dogear("cp", from, all);
   assert.equal(refused.said.match(/ETAKEN/g)?.length, 1, refused.said);
-  assert.match(refused.said, /the lowest number first\. So it is with 2 more checkpoints$/);
+  assert.match(refused.said, /the lowest number first\. It is the same with 2 more checkpoints$/);
   const late = place();
   await dogear("cp", `${from}@latest`, late);
   const { said } = await dogear("cp", `${from}@0`, late);
-  assert.match(said, /ETAKEN\): .* has checkpoint 2 already/);
+  assert.match(
+    said,
+    /ETAKEN\): .* has this run up to checkpoint 2\. Older checkpoints cannot be added there: to have them too, copy the run to another place$/,
+  );
 });
 
 test("cp: an error that the next checkpoint would meet too ends it, and says so", async () => {
@@ -115,6 +118,22 @@ test("cp: an error that the next checkpoint would meet too ends it, and says so"
   assert.match(text, /\n +0 +not copied\nCopied 0 checkpoints, 0 B$/);
   assert.match(said, /\n2 further checkpoints were not tried: run it again to continue$/);
   assert.equal((await dogear("cp", file, place())).code, 2);
+});
+
+test("cp: a folder of runs, or a prefix of them, is no target", async () => {
+  const from = await copied();
+  for (const runs of [place(), url()]) {
+    const [first, second] = [`${runs}/first`, `${runs}/second`];
+    assert.equal((await dogear("cp", from, first)).code, 0);
+    const { code, said, text } = await dogear("cp", from, runs);
+    assert.deepEqual([code, text], [2, ""]);
+    assert.match(said, /^Expected a run to copy to, found .*, which holds runs such as .*first\. Write /);
+    assert.ok(said.endsWith(`. Write ${runs}/${basename(from)}`), said);
+    assert.equal((await dogear("cp", from, second)).code, 0);
+    // A run stays a target, also if it has other runs inside of it.
+    assert.equal((await dogear("cp", from, `${first}/inner`)).code, 0);
+    assert.equal((await dogear("cp", from, first)).code, 0);
+  }
 });
 
 test("cp: wrong words are errors", async () => {

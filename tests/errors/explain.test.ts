@@ -429,7 +429,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "memory holds no checkpoint",
   ],
   "overtaken by another process": [
-    "Another process has saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or save with { fork: true }, which begins a new run",
+    "Another process has saved checkpoint 1 of this run (step 2, RUNTIME at TIME). Nothing was written. Stop one of the two processes, or give this one a separate store: another folder or prefix",
   ],
   "a step that went back": [
     "The step to save is 1, but checkpoint 0 of this run has step 5. Nothing was written. Train with the result of loadState or resume: only models, optimizers and variables are restored in place. To begin again on purpose, save with { fork: true }, which begins a new run",
@@ -567,6 +567,19 @@ test("explain: fit advises no option that it does not take", () => {
   assert.ok(ofFit.length > 10);
   for (const [name, lines] of ofFit) {
     assert.doesNotMatch(lines.join("\n"), /\b(only|keep|skip|rename|convert|restoreInto|loadState)\b/, name);
+  }
+});
+
+test("explain: a permission that Deno does not give is no matter of a disk", () => {
+  const failed = {
+    _tag: "StoreFailed",
+    operation: "load",
+    path: "s3://bucket/run",
+    code: "NotCapable",
+    message: 'Requires sys access to "systemMemoryInfo"',
+  } as const;
+  for (const reader of ["script", "command line"] as const) {
+    assert.match(explainTo(reader, failed), /\. Run Deno with that permission, or with -A$/);
   }
 });
 

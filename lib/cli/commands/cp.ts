@@ -10,8 +10,9 @@ import { type Copied, copyCheckpoint, type CopyError } from "../../checkpoint/mo
 import type { Store } from "../../store/mod.ts";
 import { type CommandTask, messageOf, type Usage, usage } from "../arguments.ts";
 import { type Command, type CommandReport, defineCommand } from "../command.ts";
+import { inside, nameOf, runsIn } from "../nearby.ts";
 import { findCheckpoints, parseReference, type Reference, separateCheckpoint, withCheckpoints } from "../reference.ts";
-import { storeAt } from "../stores.ts";
+import { type OpenUrl, storeAt } from "../stores.ts";
 import { type Columns, tableLines } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { bytesText, jsonText } from "../format.ts";
@@ -43,6 +44,17 @@ function parseTarget(word: string, from: Reference): E.Either<Usage, string> {
 }
 
 // --- running
+
+/** Refuses a folder of runs: a copy there would make the folder itself a run. */
+function checkTarget(target: string, name: string, open: OpenUrl): CommandTask<void> {
+  return async () => {
+    const [run] = await runsIn(target, open);
+    if (run === undefined) return E.right(undefined);
+    return usage(
+      `Expected a run to copy to, found ${target}, which holds runs such as ${run}. Write ${inside(target, name)}`,
+    );
+  };
+}
 
 function lineOf(checkpoint: number, outcome: E.Either<CopyError, Copied>): CopyLine {
   if (E.isLeft(outcome)) return { checkpoint, result: "not copied", bytes: null, error: outcome.left };
@@ -106,7 +118,7 @@ function messagesOf(errors: readonly CopyError[]): readonly string[] {
   }
   return [...groups.values()].map(([first, ...more]) => {
     const others = `${more.length} more ${more.length === 1 ? "checkpoint" : "checkpoints"}`;
-    return messageOf(first!) + (more.length === 0 ? "" : `. So it is with ${others}`);
+    return messageOf(first!) + (more.length === 0 ? "" : `. It is the same with ${others}`);
   });
 }
 
@@ -164,6 +176,7 @@ if TO has a higher number, or another checkpoint with the same number. Nothing e
       TE.flatMap(withCheckpoints(open, reference.run)),
       TE.bindTo("from"),
       TE.bind("to", (): CommandTask<Store> => storeAt(target, open)),
+      TE.tap(({ from }) => checkTarget(target, nameOf(from.store.location), open)),
       TE.bind("lines", ({ from: { store, numbers }, to }) => TE.fromTask(() => copyAll(store, to, numbers, terminal))),
       TE.map(({ from: { store, numbers }, to, lines }) => copying(store, to, numbers, lines, terminal)),
     ),

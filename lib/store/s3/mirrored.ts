@@ -1,9 +1,8 @@
 /**
  * A local store whose checkpoints are uploaded to a remote one in the background.
  *
- * A save is committed by the local store alone, under a number that the remote does not have either. One upload runs at a time. When it ends, the newest
- * local checkpoint is next; those between are skipped, so neither memory nor disk fills up behind a slow connection. An upload is committed only if the
- * remote's newest checkpoint is still the one that it follows.
+ * A save is committed by the local store alone, under a number that the remote does not have either. One upload runs at a time. When it ends, the next one is
+ * chosen, see `mirror_uploads.ts`. An upload is committed only if the remote's newest checkpoint is still the one that it follows.
  *
  * | a kill | leaves |
  * |---|---|
@@ -11,47 +10,24 @@
  * | before the remote commit | the checkpoint in the local store; the next save or `drain` uploads it |
  * | after it | the same checkpoint in both |
  *
- * Until the next upload, retention keeps four local checkpoints in any case: the newest that the remote has, the one that is being uploaded, and those after
- * each, which show whether the remote was continued by this machine or by another one.
+ * While uploads run, retention keeps four local checkpoints in any case: the newest that the remote has, the one that is being uploaded, and those after
+ * each, which show whether the remote was continued by this machine or by another one. `drain` applies the policy again once nothing waits.
  *
  * @module
  */
 import * as E from "fp-ts/lib/Either.js";
 import { pipe } from "fp-ts/lib/function.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
-import {
-  candidates,
-  copyCheckpoint,
-  type CopyError,
-  decodeSummary,
-  entriesOf,
-  overtakenBy,
-  readSummary,
-  retain,
-} from "../../checkpoint/mod.ts";
-import { explain, guarded, type NoCheckpoint, type Overtaken, type StoreFailed } from "../../errors/mod.ts";
+import { candidates, decodeSummary, readSummary } from "../../checkpoint/mod.ts";
+import type { NoCheckpoint, StoreFailed } from "../../errors/mod.ts";
 import { type Awaitable, awaitable } from "../../task.ts";
 import { aFunction, checkOptions, ifGiven, type OptionRules } from "../../validation/mod.ts";
-import { compareStores, type MirrorLine, numbersOf } from "./mirror_line.ts";
+import { type MirrorLine, numbersOf } from "./mirror_line.ts";
 import { type Mirror, type MirrorOptions, stateOf, type UploadError } from "./mirror_state.ts";
-import {
-  checkStore,
-  type CommitCondition,
-  ofCheckpoint,
-  ofPart,
-  type Saving,
-  savingOf,
-  sha256Of,
-  type Store,
-  storeFailed,
-} from "../mod.ts";
+import { compared, drainOf, overtakenAt, retainLocal, startUploads } from "./mirror_uploads.ts";
+import { checkStore, type CommitCondition, ofCheckpoint, ofPart, type Saving, savingOf, type Store } from "../mod.ts";
 
 const optionRules: OptionRules<MirrorOptions> = { onFailed: ifGiven(aFunction) };
-
-/** Compares the stores of a mirror. */
-function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, MirrorLine> {
-  return () => compareStores({ local, remote, sent: state().sent })();
-}
 
 // --- types
 
@@ -59,137 +35,6 @@ function compared({ local, remote, state }: Mirror): TE.TaskEither<StoreFailed, 
 export interface MirroredStore extends Store {
   /** Waits for the uploads. What failed before is tried again first. */
   readonly drain: Awaitable<UploadError, void>;
-}
-
-// --- uploading
-
-/** The remote's newest checkpoint as what overtakes a save. */
-async function overtakenAt({ remote }: Mirror, checkpoint: number): Promise<Overtaken> {
-  const summary = await readSummary(remote, checkpoint)();
-  return E.isRight(summary)
-    ? overtakenBy(checkpoint, summary.right)
-    : { _tag: "Overtaken", checkpoint, step: null, by: "another machine" };
-}
-
-async function uploadFailed(mirror: Mirror, checkpoint: number, error: CopyError): Promise<UploadError> {
-  const { local } = mirror;
-  if (error._tag !== "StoreFailed" && error._tag !== "Overtaken") {
-    return storeFailed("upload", local.locationOf(checkpoint), "EDAMAGED", explain(error));
-  }
-  if (error._tag === "Overtaken" || error.code !== "ETAKEN") return error;
-  const line = await compared(mirror)();
-  if (E.isLeft(line) || !line.right.lost.has(checkpoint)) return error;
-  return await overtakenAt(mirror, line.right.base);
-}
-
-/** The newest local checkpoint that is to be uploaded, undefined if there is none. */
-async function nextUpload(mirror: Mirror): Promise<E.Either<UploadError, number | undefined>> {
-  const { local, state } = mirror;
-  const known = state();
-  if (known.line === undefined || known.isStale) {
-    const line = await compared(mirror)();
-    if (E.isLeft(line)) return line;
-    const { lost, base } = line.right;
-    // The next save has to look what it follows.
-    if (lost.size > 0) known.isChecked = false;
-    const isKnown = [...lost].every((number) => known.view?.lost.has(number) === true);
-    if (!isKnown) return E.left(await overtakenAt(mirror, base));
-    known.line = line.right;
-    known.isStale = false;
-  }
-  const { base, lost } = known.line;
-  return pipe(
-    await candidates(local)(),
-    E.map((numbers) => numbers.filter((number) => number > base && !lost.has(number)).at(-1)),
-  );
-}
-
-/** Applies the retention policy of a store to the run of a checkpoint. The protected ones stay. */
-async function retainIn(store: Store, checkpoint: number, run: string, isProtected: (n: number) => boolean) {
-  const numbers = store.keep === undefined ? undefined : await candidates(store)();
-  if (store.keep === undefined || numbers === undefined || E.isLeft(numbers)) return;
-  const remove: Store["remove"] = (number) => isProtected(number) ? TE.right(undefined) : store.remove(number);
-  await retain({ ...store, remove }, store.keep, await entriesOf(store, numbers.right, run), checkpoint);
-}
-
-/**
- * Takes a copy back if another machine has saved in its run under a number between it and the one that it follows. A store refuses a number that is taken, but
- * not one beyond the next while another save takes that.
- */
-async function checkGap(mirror: Mirror, base: number, checkpoint: number): Promise<E.Either<UploadError, void>> {
-  const { local, remote } = mirror;
-  if (checkpoint === base + 1) return E.right(undefined);
-  const [numbers, own] = [await candidates(remote)(), await readSummary(local, checkpoint)()];
-  if (E.isLeft(numbers)) return numbers;
-  for (const number of numbers.right.filter((number) => number > base && number < checkpoint)) {
-    const theirs = await readSummary(remote, number)();
-    if (E.isLeft(own) || E.isLeft(theirs) || theirs.right.run !== own.right.run) continue;
-    const removed = await remote.remove(checkpoint)();
-    return E.isLeft(removed) ? removed : E.left(await overtakenAt(mirror, number));
-  }
-  return E.right(undefined);
-}
-
-/** Uploads until the remote has the newest local checkpoint. */
-async function uploadAll(mirror: Mirror): Promise<E.Either<UploadError, void>> {
-  const { local, remote, state } = mirror;
-  for (;;) {
-    const next = await nextUpload(mirror);
-    if (E.isLeft(next)) return next;
-    const [checkpoint, { line, sent }] = [next.right, state()];
-    if (checkpoint === undefined || line === undefined) return E.right(undefined);
-    const manifest = await local.manifest(checkpoint)();
-    if (E.isRight(manifest)) sent.set(checkpoint, sha256Of(manifest.right));
-    const copied = await copyCheckpoint(local, remote, { after: line.base })(checkpoint)();
-    // Removed meanwhile, by hand.
-    if (E.isLeft(copied) && copied.left._tag === "NoCheckpoint") continue;
-    if (E.isLeft(copied)) {
-      state().isStale = true;
-      return E.left(await uploadFailed(mirror, checkpoint, copied.left));
-    }
-    const checked = await checkGap(mirror, line.base, checkpoint);
-    if (E.isLeft(checked)) {
-      state().isStale = true;
-      return checked;
-    }
-    state().line = { ...line, base: checkpoint, remote: [...line.remote, checkpoint] };
-    for (const number of [...sent.keys()]) if (number !== checkpoint) sent.delete(number);
-    const summary = await readSummary(local, checkpoint)();
-    if (E.isRight(summary)) await retainIn(remote, checkpoint, summary.right.run, () => false);
-  }
-}
-
-/** Begins to upload, unless an upload runs, which will take the newest checkpoint next. */
-function startUploads(mirror: Mirror): void {
-  const known = mirror.state();
-  if (known.uploading !== undefined) return;
-  const done = guarded<UploadError, void>("upload", mirror.remote.location, () => uploadAll(mirror))()
-    .catch((cause: unknown) => E.left(storeFailed("upload", mirror.remote.location, "EUNKNOWN", String(cause))))
-    .then((result) => {
-      known.uploading = undefined;
-      if (E.isRight(result)) return;
-      const error = result.left;
-      if (error._tag === "Overtaken") [known.overtaken, known.isChecked, known.isStale] = [error, false, true];
-      else if (mirror.onFailed === undefined) known.failed = error;
-      mirror.onFailed?.(error);
-    });
-  known.uploading = done;
-}
-
-/** Waits for the uploads. What failed before is tried again first. */
-function drainOf(mirror: Mirror): TE.TaskEither<UploadError, void> {
-  return async () => {
-    const known = mirror.state();
-    await known.uploading;
-    if (known.overtaken !== undefined) return E.left(known.overtaken);
-    known.failed = undefined;
-    let failed: UploadError | undefined;
-    startUploads({ ...mirror, onFailed: (error) => (failed = error) });
-    await known.uploading;
-    if (failed === undefined) return E.right(undefined);
-    mirror.onFailed?.(failed);
-    return E.left(failed);
-  };
 }
 
 // --- saving
@@ -213,23 +58,19 @@ function localCondition(
 
 /** Removes what another machine has overtaken, and what the policy does not keep. The save is committed, so nothing here can fail it. */
 async function afterCommit(
-  { local, state }: Mirror,
+  mirror: Mirror,
   { lost }: MirrorLine,
   checkpoint: number,
   manifest: Uint8Array,
 ): Promise<void> {
+  const { local, state } = mirror;
   const known = state();
   const removed = await TE.sequenceSeqArray([...lost].map((number) => local.remove(number)))();
   const { line } = known;
   if (line === undefined) return;
   if (E.isRight(removed)) known.line = { ...line, lost: new Set([...line.lost].filter((n) => !lost.has(n))) };
   const summary = decodeSummary(manifest);
-  const numbers = await candidates(local)();
-  if (E.isLeft(summary) || E.isLeft(numbers)) return;
-  // What the remote has or may get, and what follows, which shows whose line the remote continues.
-  const sent = [line.base, [...known.sent.keys()].at(-1) ?? line.base];
-  const isProtected = new Set([...sent, ...sent.map((base) => numbers.right.find((number) => number > base))]);
-  await retainIn(local, checkpoint, summary.right.run, (number) => isProtected.has(number));
+  if (E.isRight(summary)) await retainLocal(mirror, checkpoint, summary.right.run);
 }
 
 /** What a save knows of the two stores. */
@@ -370,13 +211,16 @@ function readIn<A>(
 /**
  * A local store whose checkpoints are uploaded to a remote one in the background: `mirrored(directory(path), s3(url))`.
  *
- * A save takes as long as in the local store. Of the checkpoints that wait for the upload only the newest is kept waiting, so a slow connection skips some and
- * never holds a save up. A machine that is lost loses what was not uploaded; `train`, `fit` and `drain` of `saver` wait for the upload at their ends, and
- * `drain` of this store does so for `saveState`. Loads see the checkpoints of both stores under the same numbers. They read the local copy, or the remote
- * one if the local one is missing or damaged.
+ * A save takes as long as in the local store. Uploads run one at a time, in ascending order. Of the checkpoints that wait for one, those are uploaded that the
+ * retention policy of the local store keeps (or that of the remote, if the local store has none), such as the best one. Those that the policy has removed
+ * meanwhile are skipped. If neither store has a policy, only the newest is uploaded, and the others that wait are skipped.
+ *
+ * A machine that is lost loses what was not uploaded; `train`, `fit` and `drain` of `saver` wait for the uploads at their ends, and `drain` of this store does so
+ * for `saveState`. While uploads run, the local store has up to four checkpoints more than its policy keeps; `drain` removes them. Loads see the checkpoints of
+ * both stores under the same numbers. They read the local copy, or the remote one if the local one is missing or damaged.
  *
  * A remote that is down never stops a save after the first of a process, and the local checkpoints stay. Without `onFailed` the next save fails when an upload
- * has failed, which ends a training: a training gives `onFailed`. How long `drain` waits is up to the remote: it makes the upload in progress and one more.
+ * has failed, which ends a training: a training gives `onFailed`. How long `drain` waits is up to the remote: it makes the upload in progress, and those of what the policy keeps.
  * `s3` gives a request up after 9 attempts: 22 s after a server that refuses, 5 minutes after one that never answers with the default `timeout` of 30 s.
  *
  * The remote decides which line of history is right. If another machine has saved there since, the upload is refused, and the next save fails with

@@ -33,7 +33,8 @@ export interface BucketOptions {
    */
   readonly region?: string;
   /**
-   * The keys, or a function that gives them.
+   * The keys, or a function that gives them. The function is called before the first request, again 5 minutes before the `expiration` that it gave, and
+   * when the server answers that keys have expired, if they are 10 s old or more.
    * @default AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or what `@aws-sdk/credential-provider-node` finds
    */
   readonly credentials?: S3Keys | (() => Promise<S3Keys>);

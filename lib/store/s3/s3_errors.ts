@@ -44,6 +44,7 @@ export type Sort =
   | "clock"
   | "noBucket"
   | "noObject"
+  | "noListing"
   | "region"
   | "slow"
   | "quota"
@@ -127,6 +128,12 @@ const ofRequests = {
     remedy: "Create it, or check its name and the endpoint",
   },
   noObject: { code: "ENOENT", message: "there is no such object", remedy: "Check the name, or list the store" },
+  noListing: {
+    code: "ENOENT",
+    message: "the server looked for an object, not for a bucket",
+    remedy:
+      "Check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the option endpoint: it is the URL of the server, without the bucket",
+  },
   slow: {
     code: "EAGAIN",
     message: "the server is busy",
@@ -187,7 +194,8 @@ const ofConnections = {
     code: "ETLS",
     message: "there is no secure connection",
     remedy:
-      "Check the certificate of the server; one of your own authority goes into NODE_EXTRA_CA_CERTS, in Deno into DENO_CERT",
+      "Give the endpoint with http:// if the server has no TLS on this port. Else check its certificate; one of your own authority " +
+      "goes into NODE_EXTRA_CA_CERTS, in Deno into DENO_CERT",
   },
   silent: {
     code: "ETIMEDOUT",
@@ -362,7 +370,9 @@ export function faultOfAnswer(place: FailedRequest, status: number, headers: Hea
   const code = isXml ? textOf(body, "Code") : undefined;
   const parts = isXml ? [code, textOf(body, "Message")] : [`status ${status}`];
   const said = parts.filter((part) => part !== undefined && part !== "").join(": ");
-  const sort = sortOf(status, code, body);
+  const found = sortOf(status, code, body);
+  // A bucket that exists can be listed.
+  const sort = found === "noObject" && place.operation === "list" ? "noListing" : found;
   const region = headers.get("x-amz-bucket-region") ?? (isXml ? textOf(body, "Region") : undefined);
   const detail = sort === "region" && region ? `it is in ${region}; ${said}` : said;
   const seconds = Number(headers.get("retry-after") ?? NaN);

@@ -92,6 +92,34 @@ test("mirror: behind a slow upload only the newest waits, and retention does not
   assert.deepEqual(await numbers(remote), [0, 5]);
 });
 
+const losses = [0.9, 0.1, 0.5, 0.4, 0.3, 0.8];
+
+for (const side of ["local", "remote", "neither"] as const) {
+  test(`mirror: behind a slow upload, what the policy keeps is uploaded, best included (policy: ${side})`, async () => {
+    let open = (): void => {};
+    const on = { gate: new Promise<void>((resolve) => open = resolve) };
+    const keep = Retention.any(Retention.latest(2), Retention.best(1, "loss", "min"));
+    const [local, remote] = [memory(side === "local" ? { keep } : {}), memory(side === "remote" ? { keep } : {})];
+    const store = mirrored(local, switched(remote, on));
+    for (const [step, loss] of losses.entries()) await saveState(store, { metrics: { loss } })(weights(step));
+    open();
+    await store.drain();
+    assert.deepEqual(await numbers(remote), { local: [0, 1, 4, 5], remote: [1, 4, 5], neither: [0, 5] }[side]);
+  });
+}
+
+test("mirror: after a drain the local store has what its policy keeps", async () => {
+  const [local, remote] = [memory({ keep: Retention.latest(2) }), memory()];
+  const store = mirrored(local, remote);
+  for (let round = 0; round < 2; round++) {
+    for (let step = 0; step < 6; step++) await saveState(store)(weights(6 * round + step));
+    await store.drain();
+    const newest = 6 * round + 5;
+    assert.deepEqual(await numbers(local), [newest - 1, newest]);
+    assert.deepEqual((await numbers(remote)).slice(-2), [newest - 1, newest]);
+  }
+});
+
 test("mirror: the error of an upload comes from the next save once, and drain tries again", async () => {
   const on = { fails: true };
   const [local, remote] = [memory(), memory()];

@@ -158,6 +158,12 @@ const answers: Readonly<Record<string, readonly [status: number, body: string, s
     "(EREGION): the bucket is in another region (it is in eu-west-1; AuthorizationHeaderMalformed: expecting 'eu-west-1'). " +
     'Pass the region, such as { region: "eu-west-1" }, or set AWS_REGION',
   ],
+  "an endpoint that has the bucket in it": [
+    404,
+    errorXml("NoSuchKey", "No such key."),
+    "(ENOENT): the server looked for an object, not for a bucket (NoSuchKey: No such key.). " +
+    "Check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the option endpoint: it is the URL of the server, without the bucket",
+  ],
   "a page of a web site": [
     200,
     "<!doctype html><title>Console</title>",
@@ -201,6 +207,10 @@ function assertSaid(text: string, before: string, words: RegExp, after: string):
   assert.match(text.slice(before.length, text.length - after.length), words);
 }
 
+const noTls =
+  "Give the endpoint with http:// if the server has no TLS on this port. Else check its certificate; one of your own " +
+  "authority goes into NODE_EXTRA_CA_CERTS, in Deno into DENO_CERT";
+
 test("refusals: a certificate that no authority signed, and a server that does not run", async () => {
   const insecure = await serving(
     answering(200, ""),
@@ -211,7 +221,17 @@ test("refusals: a certificate that no authority signed, and a server that does n
     insecure,
     "Cannot list s3://test/runs/digits/checkpoints/ (ETLS): there is no secure connection",
     /certificate/,
-    "Check the certificate of the server; one of your own authority goes into NODE_EXTRA_CA_CERTS, in Deno into DENO_CERT",
+    noTls,
+  );
+  const plain = await serving(
+    answering(200, ""),
+    (endpoint) => refusal({ endpoint: endpoint.replace("http:", "https:"), credentials: secrets }),
+  );
+  assertSaid(
+    plain,
+    "Cannot list s3://test/runs/digits/checkpoints/ (ETLS): there is no secure connection",
+    /./,
+    noTls,
   );
   const gone = await serving(answering(200, ""), (endpoint) => Promise.resolve(endpoint));
   assertSaid(
