@@ -7,6 +7,7 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
+import { type Beginning, isBeginning } from "./followed_trainings.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
 import { join, problemsOfRestore, setByScript } from "../state/mod.ts";
@@ -60,6 +61,8 @@ export interface SavedTraining {
   readonly fields?: readonly FieldsWithoutValue[];
   /** The option of this name, if it was given. */
   readonly restoreBest?: RestoreBest;
+  /** What the training began with; missing in checkpoints of earlier versions. */
+  readonly began?: Beginning;
 }
 
 /** The best epoch so far, with the option `restoreBest`. */
@@ -79,6 +82,8 @@ export interface TrainingState {
   order: Int32Array | null;
   /** A checksum of all data read so far. */
   dataCrc: number;
+  /** What the training began with; undefined if its checkpoint does not have it. */
+  began: Beginning | undefined;
   /** The logs for the end of the current epoch, so far. */
   logs: Logs;
   /** The best epoch so far, with the option `restoreBest`. */
@@ -198,6 +203,7 @@ export function componentsOf(
       read: state.dataCrc,
       fields: names,
       ...(restoreBest && { restoreBest }),
+      ...(state.began && { began: state.began }),
     } satisfies SavedTraining,
     logs: {
       seen,
@@ -262,7 +268,8 @@ export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, S
   if (E.isLeft(restored)) return restored;
   const { fit: saved } = restored.right;
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
-  if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
+  const isKnown = isWhole && (saved.fields === undefined || areFieldNames(saved.fields)) && isBeginning(saved.began);
+  if (isKnown) return E.right(saved);
   const [expected, found] = ["a checkpoint of fit or fitDataset", "one of another loop"];
   return E.left(mismatch([{ path: "fit", kind: "missing", expected, found }]));
 }
