@@ -181,7 +181,7 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
     TE.tap(({ began }) => {
       return checkContinues(options, followedProblems(trainingName(options), began, beginning), checkpoint);
     }),
-    TE.tapIO(({ at, read, began }) => () => void Object.assign(state, { at, dataCrc: read, began })),
+    TE.tapIO(({ at, read, reads, began }) => () => void Object.assign(state, { at, dataCrc: read, reads, began })),
     TE.bindTo("saved"),
     TE.let("whole", isComplete),
     TE.tap(({ whole }) => whole ? TE.right(undefined) : open),
@@ -193,7 +193,7 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
       if (state.at.batch === 0) state.metrics = report.metrics;
       if (!whole) continueFromLast(training, state);
       const mayDiffer = state.dataCrc === saved.read ? report.mayDiffer : [...report.mayDiffer, otherData];
-      showResumed(display, checkpoint, whole);
+      showResumed(display, training, state, checkpoint, whole);
       options.onReport?.({ ...report, ...restored, mayDiffer });
       return whole;
     }),

@@ -49,6 +49,12 @@ export interface Position {
 /** What must be the same when a training is resumed, as text. */
 export type Terms = Readonly<Record<string, null | boolean | number | string | readonly string[]>>;
 
+/** Checksums of what a dataset gave to train on and to validate on. */
+export interface DataChecksums {
+  readonly data: number;
+  readonly validation: number;
+}
+
 /** The component `fit` of a checkpoint: all of the loop's own state except tensors, which are in other components. */
 export interface SavedTraining {
   readonly terms: Terms;
@@ -57,6 +63,8 @@ export interface SavedTraining {
   readonly order: Int32Array | null;
   /** A checksum of all data read so far, if the data is a dataset. */
   readonly read: number;
+  /** The same for training and validation apart; missing in checkpoints of earlier versions. */
+  readonly reads?: DataChecksums;
   /** Fields of callbacks that have no value; missing in checkpoints of version 0.1.0. */
   readonly fields?: readonly FieldsWithoutValue[];
   /** The option of this name, if it was given. */
@@ -82,6 +90,7 @@ export interface TrainingState {
   order: Int32Array | null;
   /** A checksum of all data read so far. */
   dataCrc: number;
+  reads?: DataChecksums | undefined;
   /** What the training began with; undefined if its checkpoint does not have it. */
   began: Beginning | undefined;
   /** The logs for the end of the current epoch, so far. */
@@ -201,6 +210,7 @@ export function componentsOf(
       at,
       order: state.order,
       read: state.dataCrc,
+      ...(state.reads && { reads: state.reads }),
       fields: names,
       ...(restoreBest && { restoreBest }),
       ...(state.began && { began: state.began }),
