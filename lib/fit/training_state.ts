@@ -10,9 +10,9 @@ import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import { type Beginning, isBeginning } from "./followed_trainings.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
-import { join, problemsOfRestore, setByScript } from "../state/mod.ts";
+import { copyOfData, isSameData, join, problemsOfRestore, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
-import { aligned, assign, isInPlace, isSameKind, liveAt, refiller } from "./refill.ts";
+import { aligned, assign, isInPlace, isSameKind, liveAt, refiller, valueAt } from "./refill.ts";
 import {
   areFieldNames,
   componentNode,
@@ -359,6 +359,25 @@ function liveComponents(
   };
 }
 
+/**
+ * What a restore overrides, with the values that the script had: data that is refilled was aligned as null. Plain fields of callbacks are state
+ * of the training, so they are left out.
+ */
+function withLive(
+  overridden: Report["overridden"],
+  training: PreparedTraining,
+  { with: own = {}, codecs = {} }: OwnComponents,
+): Report["overridden"] {
+  const callbacks = fieldsOfCallbacks(training).values;
+  const before = capturable(own, codecs);
+  return overridden.flatMap((one) => {
+    if (valueAt({ callbacks }, one.path) !== undefined) return [];
+    if (one.live !== null) return [one];
+    const live = copyOfData(valueAt(before, one.path)) ?? null;
+    return isSameData(live, one.saved) ? [] : [{ ...one, live }];
+  });
+}
+
 /** The problems that a restore of a training would have. Nothing is changed. */
 export function restoreProblems(
   training: PreparedTraining,
@@ -391,6 +410,8 @@ export function restoreTraining(
   const onReport = (restored: RestoreReport): void => void (report = restored);
   const result = restoreInto<Record<string, unknown>>(live, { codecs, types, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
+  const { parts, overridden } = report as unknown as RestoreReport;
+  const replacedData = setByScript(withLive(overridden, training, options));
   const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
     rng: Rng.Rng;
     logs: SavedLogs;
@@ -412,6 +433,5 @@ export function restoreTraining(
     assign(own, name, refill(Reflect.get(own, name), value, join("", name)));
   }
   trainer.stopTraining_ = saved.at.stopping;
-  const { parts, overridden } = report as unknown as RestoreReport;
-  return E.right({ parts, overridden: setByScript(overridden), replaced });
+  return E.right({ parts, overridden: replacedData, replaced });
 }
