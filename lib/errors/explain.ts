@@ -221,7 +221,8 @@ function stepText({ at, by, epoch, cause }: StepFailed): string {
       }. Fix the tracker or leave it out, and run again: ${end}`
       : `A tracker failed after ${batches}: ${known}. When it is run again, ${end}`;
   }
-  const where = `in epoch ${epoch} (counted from 0), after ${batches} in all: ${thrownText(cause)}. `;
+  const moment = by === "onTrainEnd" ? "after the last epoch" : `in epoch ${epoch} (counted from 0)`;
+  const where = `${moment}, after ${batches} in all: ${thrownText(cause)}. `;
   if (by === "training") return `Training on a batch failed ${where}${intact}fix the model or the data and run again`;
   return by === "restoreBest"
     ? `The option restoreBest failed ${where}${intact}fix the option and run again`

@@ -61,7 +61,7 @@ export function fieldsOfCallbacks(
       if (typeof name === "symbol") {
         throw new TypeError(
           `Cannot capture callbacks/${i}: expected fields whose names are strings, found ${String(name)}; ` +
-            "give the field a string as its name, or make it #private if it is not state",
+            "give the field a string as its name. If it is not state, make it #private: those fields are not saved",
         );
       }
       if (!writable || isSetByTfjs(name, value)) continue;

@@ -9,7 +9,7 @@ import * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
 import type { FitOptions } from "./options.ts";
-import type { TrainingState } from "./training_state.ts";
+import type { DataChecksums, TrainingState } from "./training_state.ts";
 import { Rng } from "../values/mod.ts";
 import { checksum, crcText } from "./tensor_checksum.ts";
 import { drawingFrom, isDataset, type Iterator, type TfDataset } from "../tfjs/mod.ts";
@@ -44,11 +44,17 @@ const notRepeatable: Problem = {
     "a resumed training continues on other data",
 };
 
-/** Reads one element, and adds its tensors to the checksum of the training. */
-async function readElement(iterator: Iterator, state: TrainingState): ReturnType<Iterator["next"]> {
+/** Reads one element, and adds its tensors to the checksums of the training. */
+async function readElement(
+  iterator: Iterator,
+  state: TrainingState,
+  of: keyof DataChecksums,
+): ReturnType<Iterator["next"]> {
   const element = await iterator.next();
   const tensors = tf.tensor_util.getTensorsInContainer(element.value as tf.TensorContainer);
   state.dataCrc = await checksum(tensors, state.dataCrc);
+  const { reads = { data: 0, validation: 0 } } = state;
+  state.reads = { ...reads, [of]: await checksum(tensors, reads[of]) };
   return element;
 }
 
@@ -80,11 +86,11 @@ export function datasetFeed(
   };
   return {
     open: (state) => read(state, async () => void (iterator = await data.iterator())),
-    next: (state) => read(state, () => readElement(iterator as Iterator, state)),
+    next: (state) => read(state, () => readElement(iterator as Iterator, state, "data")),
     validation: valid && ((state) => ({
       iterator: async () => {
         const elements = await valid.iterator();
-        return { next: () => readElement(elements, state) };
+        return { next: () => readElement(elements, state, "validation") };
       },
     })),
   };
@@ -129,6 +135,30 @@ async function replay(
   return E.right(undefined);
 }
 
+/** The data that differs from what was read before. Checkpoints of earlier versions have one checksum of all data. */
+function otherData(
+  { at: { step }, dataCrc, reads }: TrainingState,
+  trainedOn: number,
+  before: DataChecksums | undefined,
+): readonly Problem[] {
+  const differs = (of: keyof DataChecksums): boolean => before !== undefined && before[of] !== (reads?.[of] ?? 0);
+  const problem = (of: keyof DataChecksums, use: string, [then, now]: readonly [number, number]): Problem => ({
+    path: `fit/${of}`,
+    kind: "data",
+    expected: `up to batch ${step} the data that was ${use}, with CRC ${crcText(then)}`,
+    found: `other data, with CRC ${crcText(now)}`,
+    remedy:
+      `Pass the ${of === "data" ? "dataset" : "validation dataset"} of before, with a seed other than 0 for every ` +
+      "shuffle, or pass { inexact: true } to continue on other data",
+  });
+  const validation = differs("validation")
+    ? [problem("validation", "validated on", [before?.validation ?? 0, reads?.validation ?? 0])]
+    : [];
+  return validation.length > 0 && !differs("data")
+    ? validation
+    : [problem("data", "trained on", [trainedOn, dataCrc]), ...validation];
+}
+
 /**
  * Opens the data and replays it up to the position of a training.
  *
@@ -141,18 +171,12 @@ export async function openFeed(
   args: DatasetArguments,
   { inexact = false }: FitOptions,
 ): Promise<E.Either<FitError, void>> {
-  const trainedOn = state.dataCrc;
+  const { dataCrc: trainedOn, reads: before } = state;
   state.dataCrc = 0;
+  state.reads = undefined;
   const opened = await feed.open(state);
   if (E.isLeft(opened)) return opened;
   const replayed = await replay(feed, state, first, args);
   if (E.isLeft(replayed) || state.dataCrc === trainedOn || inexact) return replayed;
-  return E.left(mismatch([{
-    path: "fit/data",
-    kind: "data",
-    expected: `up to batch ${state.at.step} the data that was trained on, with CRC ${crcText(trainedOn)}`,
-    found: `other data, with CRC ${crcText(state.dataCrc)}`,
-    remedy:
-      "Pass the dataset of before, with a seed other than 0 for every shuffle, or pass { inexact: true } to continue on other data",
-  }]));
+  return E.left(mismatch(otherData(state, trainedOn, before)));
 }

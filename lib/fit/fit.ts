@@ -245,7 +245,7 @@ function prepareFit(
  *
  * A store can hold several trainings, each with its own `name`. Run again after a kill, a script restores the models and histories of its
  * complete trainings at once and resumes the interrupted one. A second call of the same name with another model, optimizer or callbacks is an
- * error.
+ * error. So is a training that followed another one on the same model, if that one has been trained further since.
  *
  * @param options The store, when to save (default: at the end of each epoch), the seed, your own components.
  * @returns For a compiled model and the arguments of its `fit`, a task of the history. Its left is an error of `loadState`; `Mismatch` also if

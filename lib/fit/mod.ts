@@ -1,7 +1,8 @@
 /**
  * Resumable `model.fit` and `model.fitDataset`: the training loop of TensorFlow.js, saved at batches and resumed with the same bits.
  *
- * Read `options` and `fit`, then `training_run`, the loop that `fit` and `fit_dataset` share, with `user_calls` and `training_checkpoints`. Then
+ * Read `options` and `fit`, then `training_run`, the loop that `fit` and `fit_dataset` share, with `user_calls`, `training_checkpoints`,
+ * `repeated_call` and `followed_trainings`. Then
  * `training_state`, what a checkpoint holds, with `best_weights`, `callback_fields`,
  * `plain_maps` and `refill`. `fit_dataset` reads its data through
  * `dataset_feed`, with `tensor_checksum`.

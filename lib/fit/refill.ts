@@ -107,14 +107,20 @@ function alignedMap(
   return { _tag: mapTag, items: [...items, ...extra] };
 }
 
-/** The object at a path of live values, if it is restored in place. */
-export function liveAt(live: unknown, path: string): unknown {
+/** The value at a path of live values. */
+export function valueAt(live: unknown, path: string): unknown {
   const names = path.split("/").map((name) => name.replaceAll("~1", "/").replaceAll("~0", "~"));
   let value = live;
   for (const name of names) {
     if (!(Array.isArray(value) || isPlainRecord(value)) || !Object.hasOwn(value, name)) return undefined;
     value = (value as Record<string, unknown>)[name];
   }
+  return value;
+}
+
+/** The object at a path of live values, if it is restored in place. */
+export function liveAt(live: unknown, path: string): unknown {
+  const value = valueAt(live, path);
   return isInPlace(value) ? value : undefined;
 }
 

@@ -21,9 +21,21 @@ function positionOf({ first, epochs, perEpoch }: PreparedTraining, state: Traini
   };
 }
 
-/** Says which checkpoint a training resumes from, or that it is complete. */
-export function showResumed(display: ProgressDisplay, checkpoint: number, isComplete: boolean): void {
-  display.say(isComplete ? `complete since checkpoint ${checkpoint}` : `resumed from checkpoint ${checkpoint}`);
+/** Says which checkpoint a training resumes from, or that it is complete, and why if it has fewer epochs than the call. */
+export function showResumed(
+  display: ProgressDisplay,
+  { epochs }: PreparedTraining,
+  { at }: TrainingState,
+  checkpoint: number,
+  isComplete: boolean,
+): void {
+  const isStopped = at.stopping && at.epoch < epochs;
+  const stopped = `: a callback stopped it in epoch ${at.epoch} of ${epochs}, which more epochs do not resume`;
+  display.say(
+    isComplete
+      ? `complete since checkpoint ${checkpoint}${isStopped ? stopped : ""}`
+      : `resumed from checkpoint ${checkpoint}`,
+  );
 }
 
 /** Shows where a training begins. */

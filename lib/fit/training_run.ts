@@ -22,6 +22,7 @@ import {
   restoreBestProblems,
   takeBest,
 } from "./best_weights.ts";
+import { beginningOf, type CalledBeginning, followedProblems, recordEnd } from "./followed_trainings.ts";
 import { type FitOptions, trainingName } from "./options.ts";
 import {
   componentsOf,
@@ -42,27 +43,14 @@ import {
   type Tracking,
   trackingOf,
 } from "../run/mod.ts";
-import { perLocation } from "../store/mod.ts";
 import { type Trainer, trainerOf } from "../tfjs/mod.ts";
+import { repeatedCall, type TrainingRecord, trainingsAt } from "./repeated_call.ts";
 import { type FoundTraining, newestOf } from "./training_checkpoints.ts";
 import { showBatch, showEpoch, showResumed, showStart } from "./shown_progress.ts";
 import { logBatch, logEpoch } from "./tracked_logs.ts";
 import { calling, tryStep } from "./user_calls.ts";
 
 // --- types
-
-/** What this process has done of a training. */
-interface TrainingRecord {
-  /** Digests of the components that it began with, by name. */
-  readonly beginning: Readonly<Record<string, string>>;
-  readonly state: "running" | "complete" | "broken off";
-  /** The training in words, for the message about a second call. */
-  readonly words: string;
-  readonly model: WeakRef<tf.LayersModel>;
-}
-
-/** The trainings of this process at the location of a store, by name. */
-const trainingsAt = perLocation(() => new Map<string, TrainingRecord>());
 
 /** A training under way. */
 interface TrainingRun {
@@ -76,6 +64,7 @@ interface TrainingRun {
   readonly components: () => object;
   /** Why this process may not train again under this name. */
   readonly repeated: readonly Problem[];
+  readonly beginning: CalledBeginning;
 }
 
 // --- constructors
@@ -85,6 +74,7 @@ function startTrainingRun(
   training: PreparedTraining,
   tracking: Tracking,
   repeated: readonly Problem[],
+  beginning: CalledBeginning,
 ): TrainingRun {
   const display = progressDisplay(options);
   const state: TrainingState = {
@@ -92,6 +82,7 @@ function startTrainingRun(
     rng: Rng.make(options.seed ?? 0),
     order: training.order,
     dataCrc: 0,
+    began: { weights: beginning.weights, after: beginning.after },
     logs: {},
     metrics: {},
     isLogged: (batches) => tracking.isDue(batches) || display.isDue(),
@@ -109,6 +100,7 @@ function startTrainingRun(
     display,
     components: () => componentsOf(training, state, options),
     repeated,
+    beginning,
   };
 }
 
@@ -123,35 +115,6 @@ function otherTraining(options: FitOptions, problems: readonly Problem[], checkp
 /** That error if there are problems. */
 function checkContinues(...call: Parameters<typeof otherTraining>): TE.TaskEither<FitError, void> {
   return call[1].length === 0 ? TE.right(undefined) : TE.left(otherTraining(...call));
-}
-
-/** Why a training may not be called again in this process: it is running, or it is complete and began with something else. */
-function repeatedCall(
-  name: string,
-  before: TrainingRecord | undefined,
-  beginning: TrainingRecord["beginning"],
-  { model }: PreparedTraining,
-): readonly Problem[] {
-  if (before === undefined || before.state === "broken off") return [];
-  const called = JSON.stringify(name);
-  if (before.state === "running") {
-    const found = `a second call while ${called} is running`;
-    const remedy = "Await the first call before the second";
-    return [{ path: "fit/name", kind: "name", expected: "one name for each training", found, remedy }];
-  }
-  const components = [...new Set([...Object.keys(before.beginning), ...Object.keys(beginning)])];
-  return components.filter((component) => before.beginning[component] !== beginning[component]).map((path) => ({
-    path,
-    kind: "value",
-    ...(path === "model" && before.model.deref() === model
-      ? {
-        expected: "one that has not been trained",
-        found: `the model that ${called} has trained in this process (${before.words})`,
-        remedy: "For more epochs, raise `epochs` in the call that trained it, and run the script again. " +
-          'For another training, give this call another name: { to, name: "fine-tuning" }',
-      }
-      : { expected: `that of ${called}, which is complete in this process (${before.words})`, found: "another" }),
-  }));
 }
 
 /** Why this call may not begin, with every difference that the checkpoint shows in place of "another". */
@@ -200,7 +163,7 @@ const otherData = "The dataset gave other data up to this checkpoint than was tr
 
 /** Restores a training from its checkpoint; whether it is complete. */
 function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE.TaskEither<FitError, boolean> {
-  const { options, training, state, display } = run;
+  const { options, training, state, display, beginning } = run;
   const { checkpoint } = report;
   const isComplete = (): boolean => state.at.done && (state.at.stopping || training.epochs <= state.at.epoch);
   const open = pipe(
@@ -215,7 +178,10 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
       return checkContinues(options, problems, checkpoint);
     }),
     TE.tap(() => checkContinues(options, repeatedProblems(run, snapshot), checkpoint)),
-    TE.tapIO(({ at, read }) => () => void Object.assign(state, { at, dataCrc: read })),
+    TE.tap(({ began }) => {
+      return checkContinues(options, followedProblems(trainingName(options), began, beginning), checkpoint);
+    }),
+    TE.tapIO(({ at, read, reads, began }) => () => void Object.assign(state, { at, dataCrc: read, reads, began })),
     TE.bindTo("saved"),
     TE.let("whole", isComplete),
     TE.tap(({ whole }) => whole ? TE.right(undefined) : open),
@@ -227,7 +193,7 @@ function beginResumed(run: TrainingRun, { snapshot, report }: FoundTraining): TE
       if (state.at.batch === 0) state.metrics = report.metrics;
       if (!whole) continueFromLast(training, state);
       const mayDiffer = state.dataCrc === saved.read ? report.mayDiffer : [...report.mayDiffer, otherData];
-      showResumed(display, checkpoint, whole);
+      showResumed(display, training, state, checkpoint, whole);
       options.onReport?.({ ...report, ...restored, mayDiffer });
       return whole;
     }),
@@ -368,6 +334,7 @@ function trainFrom(run: TrainingRun, found: FoundTraining | undefined): TE.TaskE
     try {
       const result = await whole();
       isDone = E.isRight(result);
+      if (isDone) recordEnd(run.training.model, trainingName(options), state.at.epoch);
       return result;
     } finally {
       await run.points.drain();
@@ -417,30 +384,31 @@ export function trainModel(
 export function runTraining(options: FitOptions, training: PreparedTraining): TE.TaskEither<FitError, tf.History> {
   const name = trainingName(options);
   const tracking = trackingOf(options);
-  const run = (repeated: readonly Problem[]): TE.TaskEither<FitError, tf.History> =>
+  const run = (repeated: readonly Problem[], began: CalledBeginning): TE.TaskEither<FitError, tf.History> =>
     pipe(
       newestOf(options.to, name, options.fallback ?? false),
       TE.mapLeft(ofRestore),
       TE.flatMap((found): TE.TaskEither<FitError, tf.History> =>
-        trainFrom(startTrainingRun(options, training, tracking, repeated), found)
+        trainFrom(startTrainingRun(options, training, tracking, repeated, began), found)
       ),
     );
   return tracking.around(async () => {
     checkMetric(training, options.restoreBest);
     const beginning = await initialDigests(training, options);
+    const began = await beginningOf(training.model);
     const trainings = trainingsAt(options.to);
     const before = trainings.get(name);
     const repeated = repeatedCall(name, before, beginning, training);
     if (before?.state === "running") return E.left(otherTraining(options, repeated));
     // A call that must not begin may still name the checkpoint that it does not continue.
-    if (repeated.length > 0) return await run(repeated)();
+    if (repeated.length > 0) return await run(repeated, began)();
     const epochs = `${training.epochs} ${training.epochs === 1 ? "epoch" : "epochs"}`;
     const words = `by ${training.terms["by"]}, ${epochs}`;
     const record = { beginning, words, model: new WeakRef(training.model) };
     trainings.set(name, { ...record, state: "running" });
     let state: TrainingRecord["state"] = "broken off";
     try {
-      const result = await run([])();
+      const result = await run([], began)();
       if (E.isRight(result)) state = "complete";
       return result;
     } finally {

@@ -7,11 +7,12 @@ import type * as tf from "@tensorflow/tfjs";
 import * as E from "fp-ts/lib/Either.js";
 import type { TaskEither } from "fp-ts/lib/TaskEither.js";
 import { type FitError, mismatch, type Problem } from "../errors/mod.ts";
+import { type Beginning, isBeginning } from "./followed_trainings.ts";
 import type { FitOptions, RestoreBest } from "./options.ts";
 import type { Report } from "../run/mod.ts";
-import { join, problemsOfRestore, setByScript } from "../state/mod.ts";
+import { copyOfData, isSameData, join, problemsOfRestore, setByScript } from "../state/mod.ts";
 import { withoutMaps } from "./plain_maps.ts";
-import { aligned, assign, isInPlace, isSameKind, liveAt, refiller } from "./refill.ts";
+import { aligned, assign, isInPlace, isSameKind, liveAt, refiller, valueAt } from "./refill.ts";
 import {
   areFieldNames,
   componentNode,
@@ -48,6 +49,12 @@ export interface Position {
 /** What must be the same when a training is resumed, as text. */
 export type Terms = Readonly<Record<string, null | boolean | number | string | readonly string[]>>;
 
+/** Checksums of what a dataset gave to train on and to validate on. */
+export interface DataChecksums {
+  readonly data: number;
+  readonly validation: number;
+}
+
 /** The component `fit` of a checkpoint: all of the loop's own state except tensors, which are in other components. */
 export interface SavedTraining {
   readonly terms: Terms;
@@ -56,10 +63,14 @@ export interface SavedTraining {
   readonly order: Int32Array | null;
   /** A checksum of all data read so far, if the data is a dataset. */
   readonly read: number;
+  /** The same for training and validation apart; missing in checkpoints of earlier versions. */
+  readonly reads?: DataChecksums;
   /** Fields of callbacks that have no value; missing in checkpoints of version 0.1.0. */
   readonly fields?: readonly FieldsWithoutValue[];
   /** The option of this name, if it was given. */
   readonly restoreBest?: RestoreBest;
+  /** What the training began with; missing in checkpoints of earlier versions. */
+  readonly began?: Beginning;
 }
 
 /** The best epoch so far, with the option `restoreBest`. */
@@ -79,6 +90,9 @@ export interface TrainingState {
   order: Int32Array | null;
   /** A checksum of all data read so far. */
   dataCrc: number;
+  reads?: DataChecksums | undefined;
+  /** What the training began with; undefined if its checkpoint does not have it. */
+  began: Beginning | undefined;
   /** The logs for the end of the current epoch, so far. */
   logs: Logs;
   /** The best epoch so far, with the option `restoreBest`. */
@@ -196,8 +210,10 @@ export function componentsOf(
       at,
       order: state.order,
       read: state.dataCrc,
+      ...(state.reads && { reads: state.reads }),
       fields: names,
       ...(restoreBest && { restoreBest }),
+      ...(state.began && { began: state.began }),
     } satisfies SavedTraining,
     logs: {
       seen,
@@ -262,7 +278,8 @@ export function savedTraining(snapshot: Snapshot<unknown>): E.Either<FitError, S
   if (E.isLeft(restored)) return restored;
   const { fit: saved } = restored.right;
   const isWhole = isPlainRecord(saved) && isPlainRecord(saved.terms) && isPlainRecord(saved.at);
-  if (isWhole && (saved.fields === undefined || areFieldNames(saved.fields))) return E.right(saved);
+  const isKnown = isWhole && (saved.fields === undefined || areFieldNames(saved.fields)) && isBeginning(saved.began);
+  if (isKnown) return E.right(saved);
   const [expected, found] = ["a checkpoint of fit or fitDataset", "one of another loop"];
   return E.left(mismatch([{ path: "fit", kind: "missing", expected, found }]));
 }
@@ -342,6 +359,25 @@ function liveComponents(
   };
 }
 
+/**
+ * What a restore overrides, with the values that the script had: data that is refilled was aligned as null. Plain fields of callbacks are state
+ * of the training, so they are left out.
+ */
+function withLive(
+  overridden: Report["overridden"],
+  training: PreparedTraining,
+  { with: own = {}, codecs = {} }: OwnComponents,
+): Report["overridden"] {
+  const callbacks = fieldsOfCallbacks(training).values;
+  const before = capturable(own, codecs);
+  return overridden.flatMap((one) => {
+    if (valueAt({ callbacks }, one.path) !== undefined) return [];
+    if (one.live !== null) return [one];
+    const live = copyOfData(valueAt(before, one.path)) ?? null;
+    return isSameData(live, one.saved) ? [] : [{ ...one, live }];
+  });
+}
+
 /** The problems that a restore of a training would have. Nothing is changed. */
 export function restoreProblems(
   training: PreparedTraining,
@@ -374,6 +410,8 @@ export function restoreTraining(
   const onReport = (restored: RestoreReport): void => void (report = restored);
   const result = restoreInto<Record<string, unknown>>(live, { codecs, types, onReport } as object)(snapshot)();
   if (E.isLeft(result)) return result;
+  const { parts, overridden } = report as unknown as RestoreReport;
+  const replacedData = setByScript(withLive(overridden, training, options));
   const { model: _, rng, fit: _fit, logs, callbacks: values, ...rest } = result.right as {
     rng: Rng.Rng;
     logs: SavedLogs;
@@ -395,6 +433,5 @@ export function restoreTraining(
     assign(own, name, refill(Reflect.get(own, name), value, join("", name)));
   }
   trainer.stopTraining_ = saved.at.stopping;
-  const { parts, overridden } = report as unknown as RestoreReport;
-  return E.right({ parts, overridden: setByScript(overridden), replaced });
+  return E.right({ parts, overridden: replacedData, replaced });
 }

@@ -314,7 +314,7 @@ test("StepFailed: names the callback that threw, and the batches before it", asy
         /The callback onBatchEnd threw in epoch 0 \(counted from 0\), after 0 batches in all: Error: mine/,
       ],
       ["onEpochEnd", /The callback onEpochEnd threw in epoch 0 \(counted from 0\), after 1 batch in all: Error: mine/],
-      ["onTrainEnd", /The callback onTrainEnd threw in epoch 1 \(counted from 0\), after 1 batch in all: Error: mine/],
+      ["onTrainEnd", /The callback onTrainEnd threw after the last epoch, after 1 batch in all: Error: mine/],
     ] as const
   ) {
     const callbacks = {
@@ -674,4 +674,31 @@ test("same bits: fields of registered classes, of which each training makes new 
   tf.registerCallbackConstructor(0, Registered as never);
   assert.equal(await sameWhenKilled(() => ({ callbacks: {}, see: () => made.at(-1)?.batches })), batches);
   registered = false;
+});
+
+test("onReport: lists what the script has set, with its own value, and no plain field of a callback", async () => {
+  const to = memory();
+  let reported: unknown;
+  const train = (rate: number, crash: boolean) => {
+    const model = build();
+    model.compile({ optimizer: tf.train.sgd(rate), loss: "meanSquaredError" });
+    const mine = { sums: new Float32Array(2), same: Float32Array.of(1, 2), rate };
+    const callbacks = {
+      seen: new Map([["batches", 0]]),
+      onBatchEnd: (batch: number) => {
+        callbacks.seen.set("batches", batch);
+        mine.sums[0] = 7;
+        if (crash && batch === 1) throw new Error("crash");
+      },
+    };
+    const options = { to, every: 1, with: { mine }, onReport: (report: object) => void (reported = report) };
+    return fit(options)(model, x, y, { epochs: 1, batchSize: 2, verbose: 0, callbacks })();
+  };
+  assert.equal((await train(0.01, true))._tag, "Left");
+  assert.equal((await train(0.02, false))._tag, "Right");
+  assert.deepEqual((reported as { overridden: unknown }).overridden, [
+    { path: "model/compile/optimizer/config/learningRate", live: 0.02, saved: 0.01 },
+    { path: "mine/sums", live: new Float32Array(2), saved: Float32Array.of(7, 0) },
+    { path: "mine/rate", live: 0.02, saved: 0.01 },
+  ]);
 });

@@ -220,6 +220,47 @@ test("nothing silent: a shuffle without a seed and changed data are errors", asy
   }
 });
 
+test("nothing silent: the error of changed data says whether it is trained on or validated on", async () => {
+  const data = (skip: number) => array().skip(skip).take(8).batch(4) as tf.data.Dataset<tf.TensorContainer>;
+  const to = memory();
+  const train = (trainOn: number, validateOn: number, callbacks = {}) =>
+    fitDataset({ to, every: 1 })(networks[0]!.build(), data(trainOn), {
+      epochs: 3,
+      validationData: data(validateOn),
+      callbacks,
+    })();
+  // In the second epoch, after one validation.
+  const onBatchEnd = (batch: number): void => void (++batches === 4 && assert.fail(`crash in ${batch}`));
+  let batches = 0;
+  await train(0, 1, { onBatchEnd });
+  for (
+    const [trainOn, validateOn, expected] of [
+      [0, 2, [[
+        "fit/validation",
+        /^up to batch 3 the data that was validated on.*, with CRC/,
+        /^Pass the validation dataset/,
+      ]]],
+      [2, 1, [["fit/data", /^up to batch 3 the data that was trained on.*, with CRC/, /^Pass the dataset/]]],
+      [2, 2, [["fit/data", /trained on/, /^Pass the dataset/], [
+        "fit/validation",
+        /validated on/,
+        /^Pass the validation/,
+      ]]],
+    ] as const
+  ) {
+    const result = await train(trainOn, validateOn, { onBatchEnd: () => {} });
+    assert.ok(result._tag === "Left" && result.left._tag === "Mismatch");
+    const { problems } = result.left;
+    assert.deepEqual(problems.map(({ path }) => path), expected.map(([path]) => path));
+    for (const [i, [, found, remedy]] of expected.entries()) {
+      assert.match(problems[i]!.expected, found);
+      assert.match(problems[i]!.remedy!, remedy);
+    }
+    assert.doesNotMatch(explain(result.left), /undefined/);
+  }
+  assert.equal((await train(0, 1, { onBatchEnd: () => {} }))._tag, "Right");
+});
+
 test("nothing silent: other arguments, data that throws, and what tfjs rejects are errors", async () => {
   const to = memory();
   const data = (): tf.data.Dataset<tf.TensorContainer> => array().batch(4);

@@ -60,6 +60,12 @@ function anew(store: Store): Store {
   return { ...store };
 }
 
+/** The same checkpoints, as another process would have them. */
+function elsewhere(store: Store): Store {
+  const own = newLocationState();
+  return { ...store, place: () => own };
+}
+
 /** Transfer learning, fine-tuning with other flags and another rate, then rounds between which the script changes the weights. */
 async function script(to: Store, crash: () => tf.CustomCallbackArgs, seed?: string | null): Promise<unknown> {
   const model = build(seed);
@@ -220,6 +226,90 @@ test("nothing silent: without a name, a checkpoint of another loop is an error; 
   await runOrThrow(fit({ to: anew(to), name: "b" })(build(), x, y, { epochs: 1, batchSize: 8, verbose: 0 }));
 });
 
+// --- trainings that follow others
+
+test("nothing silent: a training that followed another does not continue after another end of it", async () => {
+  const train = async (
+    to: Store,
+    stages: readonly (readonly [name: string, epochs: number])[],
+    seed?: string | null,
+  ) => {
+    const [model, store] = [build(seed), elsewhere(to)];
+    for (const [name, epochs] of stages) {
+      await runOrThrow(fit({ to: store, name, seed: 7 })(model, x, y, { epochs, batchSize: 4, verbose: 0 }));
+    }
+    return await digestOf(model);
+  };
+  const refusal = async (...args: Parameters<typeof train>): Promise<string> => {
+    try {
+      await train(...args);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return assert.fail("It was not refused");
+  };
+  const to = memory();
+  const end = await train(to, [["a", 2], ["b", 3]]);
+  const other = await train(memory(), [["a", 4], ["b", 3]]);
+  assert.notEqual(end, other);
+  // The same script again, more epochs of the last stage, and a script without the complete stage.
+  assert.equal(await train(to, [["a", 2], ["b", 3]]), end);
+  assert.equal(await train(to, [["b", 3]]), end);
+  // Another order, and another stage before the first.
+  assert.match(
+    await refusal(to, [["b", 3], ["a", 2]]),
+    /follows: none in the checkpoint, "b" after 3 epochs in this call/,
+  );
+  assert.match(
+    await refusal(to, [["0", 1], ["a", 2]]),
+    /follows: none in the checkpoint, "0" after 1 epoch in this call/,
+  );
+  const text = await refusal(to, [["a", 4], ["b", 3]]);
+  assert.match(text, /holds a training by the name "b" .* does not continue\. Nothing was changed/);
+  assert.match(text, /follows: "a" after 2 epochs in the checkpoint, "a" after 4 epochs in this call/);
+  assert.match(text, /another name: \{ to, name: "b-2" \}/);
+  assert.match(await refusal(to, [["a", 4], ["b", 6]]), /follows: /);
+  assert.equal(await train(to, [["a", 4], ["b-2", 3]]), other);
+  assert.equal(await train(to, [["a", 4], ["b-2", 3]]), other);
+  // Random initial weights differ in each process, until the first stage restores its own.
+  const random = memory();
+  const first = await train(random, [["a", 2], ["b", 3]], null);
+  assert.equal(await train(random, [["a", 2], ["b", 3]], null), first);
+  await train(random, [["a", 2], ["b", 4]], null);
+  assert.match(await refusal(random, [["a", 3], ["b", 4]], null), /follows: "a" after 2 epochs/);
+});
+
+test("trainings: the epochs of all may grow if the script resets the weights between them, or gives each a new head", async () => {
+  const base = tf.layers.dense({ units: 4, inputShape: [4], trainable: false });
+  const script = async (to: Store, epochs: number) => {
+    const whole = build(null);
+    const initial = whole.getWeights().map((weight) => weight.clone());
+    for (const name of ["a", "b"]) {
+      whole.setWeights(initial);
+      await runOrThrow(fit({ to, name })(whole, x, y, { epochs, verbose: 0 }));
+    }
+    for (const name of ["c", "d"]) {
+      const model = tf.sequential({ layers: [base, tf.layers.dense({ units: 1 })] });
+      model.compile({ optimizer: "sgd", loss: "meanSquaredError" });
+      await runOrThrow(fit({ to, name })(model, x, y, { epochs, verbose: 0 }));
+    }
+  };
+  const to = memory();
+  await script(elsewhere(to), 1);
+  await script(elsewhere(to), 2);
+});
+
+test("trainings: a stage that failed is called again in the same process, after a complete one", async () => {
+  const to = memory();
+  const model = build();
+  const args = { epochs: 2, batchSize: 4, verbose: 0 as const };
+  const train = (name: string, callbacks = {}) =>
+    runOrThrow(fit({ to, name, every: 1 })(model, x, y, { ...args, callbacks }));
+  await train("a");
+  await assert.rejects(train("b", crashing(3)()), /crash/);
+  await train("b");
+});
+
 // --- metrics
 
 test("metrics: only checkpoints of the measured weights have metrics; each epoch is saved at its end, whatever every is", async () => {
@@ -276,9 +366,7 @@ test("one line of history: of two processes that begin a training of one name at
   for (const names of [["fit", "fit"], ["a", "a"], ["fit", "a"], ["a", "b"]]) {
     const base = memory();
     const results = await Promise.all(names.map((name) => {
-      // As another process would have it.
-      const own = newLocationState();
-      return fit({ to: { ...base, place: () => own }, name })(build(), x, y, { epochs: 2, verbose: 0 })();
+      return fit({ to: elsewhere(base), name })(build(), x, y, { epochs: 2, verbose: 0 })();
     }));
     const outcomes = results.map((result) => result._tag === "Left" ? result.left._tag : "trained").sort();
     assert.deepEqual(outcomes, names[0] === names[1] ? ["Overtaken", "trained"] : ["trained", "trained"], `${names}`);

@@ -347,6 +347,13 @@ test("progress: fit and fitDataset show epochs, and the logs of the last batch a
     "resumed from checkpoint 2\n",
   ]);
   assert.match(writes[length + 2]!, /^epoch 2\/3 {2}4\/6/);
+  const stopped = memory();
+  for (const epochs of [4, 6]) {
+    const stopping = tf.callbacks.earlyStopping({ monitor: "loss", patience: 0, minDelta: 100 });
+    await fit({ to: stopped, progress })(build(), tf.ones([8, 1]), tf.zeros([8, 1]), { epochs, callbacks: stopping });
+  }
+  const why = "a callback stopped it in epoch 2 of 6, which more epochs do not resume";
+  assert.equal(writes.at(-1), `complete since checkpoint 2: ${why}\n`);
   const data = tf.data.array([1, 2, 3]).map((n) => ({ xs: [n], ys: [n] })).batch(1);
   await fitDataset({ to: memory(), progress })(build(), data, { epochs: 2 });
   assert.match(writes.at(-1)!, /^epoch 2\/2 {2}6\/6 .*loss 0\n$/);
