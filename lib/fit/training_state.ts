@@ -359,19 +359,14 @@ function liveComponents(
   };
 }
 
-/**
- * What a restore overrides, with the values that the script had: data that is refilled was aligned as null. Plain fields of callbacks are state
- * of the training, so they are left out.
- */
+/** What a restore overrides, with the values that the script had: data that is refilled was aligned as null. */
 function withLive(
   overridden: Report["overridden"],
   training: PreparedTraining,
   { with: own = {}, codecs = {} }: OwnComponents,
 ): Report["overridden"] {
-  const callbacks = fieldsOfCallbacks(training).values;
-  const before = capturable(own, codecs);
+  const before = { callbacks: fieldsOfCallbacks(training).values, ...capturable(own, codecs) };
   return overridden.flatMap((one) => {
-    if (valueAt({ callbacks }, one.path) !== undefined) return [];
     if (one.live !== null) return [one];
     const live = copyOfData(valueAt(before, one.path)) ?? null;
     return isSameData(live, one.saved) ? [] : [{ ...one, live }];
