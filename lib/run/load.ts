@@ -54,7 +54,8 @@ import {
   type Restored,
 } from "../codecs.ts";
 import type { Given } from "../capturable.ts";
-import { preflight, withAdvice } from "./preflight.ts";
+import { preflight } from "./preflight.ts";
+import { withAdvice } from "./advice.ts";
 import { captureState, release, restoreInto, type Snapshot, snapshotOf } from "../snapshot.ts";
 
 // --- types

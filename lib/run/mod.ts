@@ -1,7 +1,7 @@
 /**
  * Runners: the effects that save, load and train.
  *
- * Read `save`, then `load` with `preflight`, and `load_model`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
+ * Read `save`, then `load` with `preflight`, `foresee` and `advice`, and `load_model`; then `saver`, which saves in the background, with its `scheduler`; then `autosave`, which decides
  * when a loop saves, with `signals`; then `training_loop`, `tracking` and `train`. `environment` is what a checkpoint records of the process; `run_main` with
  * `own_code` is the end of a script.
  *
