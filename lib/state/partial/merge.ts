@@ -299,7 +299,8 @@ function alignLists(merging: Merging, kind: string, merged: Node, saved: Node, l
     checkedLists.add(path);
     const { problem } = aligned;
     if (problem !== undefined && sideAt(options, `${at}/${problem.at}`, "saved") === "saved") {
-      addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found);
+      const remedy = "Put them in the saved order, or skip the saved one that has moved and keep that of your script";
+      addProblem(merging, `${at}/${problem.at}`, "config", problem.expected, problem.found, { remedy });
     }
     return aligned.state;
   }, merged);

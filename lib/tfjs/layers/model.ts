@@ -241,8 +241,8 @@ function withLiveGraph(
   const difference = graphDifference(saved, live, positions);
   if (difference === undefined) return { state: merged };
   const where = typeof difference === "number" ? `layers/${difference}` : `the model's ${difference}`;
-  const expected = "the layers that both models have, called in the order of the live one";
-  const found = `another order before ${where}`;
+  const expected = "the layers that both models have in one order";
+  const found = `another order in the checkpoint, before ${where}`;
   return { state: merged, problem: { at: graph == null ? "layers" : "graph", expected, found } };
 }
 
