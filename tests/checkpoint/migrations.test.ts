@@ -97,7 +97,7 @@ test("migrations: a later format is reported by its name, whatever follows the n
   for (const name of ["dogear/0", "dogear/01", "dogear/-1", "dogear/1.0", "dogear/", "other/1", ""]) {
     const result = read(name, body);
     assert.ok(result._tag === "Left" && "problems" in result.left, name);
-    const found = name === "" ? / characters that are none$/ : new RegExp(`^format ${name}$`);
+    const found = name === "" ? / characters of something else$/ : new RegExp(`^format ${name}$`);
     assert.match(result.left.problems[0]!.found, found);
   }
 });
