@@ -142,6 +142,8 @@ export const restoreRemedies: Remedies = {
       parts.map((part) => `${JSON.stringify(part)}: …`).join(", ")
     } }`,
   spelling: () => "Correct the spelling, or load under the name in your script",
+  unsure: ([example]) =>
+    `They look alike. Say which is which, as in rename: { ${example} }. Put the other saved ones into skip, and new ones into keep`,
   unnamed: () => "Leave out the name in your script, since it was saved without one",
   names: () => "Use the saved names in your script",
   order: () => "Put these layers in the saved order",
@@ -271,6 +273,13 @@ function sharingAdvice(problem: Problem): Advice {
   return [there.startsWith("the same") ? "share" : "separate", parts];
 }
 
+/** An example of `rename` for a layer that could be each of several saved ones. */
+function exampleOf({ path, expected, found }: Problem): string {
+  const model = outerOf(outerOf(path));
+  const [first = ""] = /^one of the saved layers ([^,]*)/.exec(expected)?.slice(1) ?? [];
+  return entriesText({ [`${model}/${first}`]: `${model}/${found}` });
+}
+
 /** What has to be kept too, because it belongs to a kept part. */
 function keepAdvice({ path, found }: Problem): Advice {
   const other = /^(.*) restored, this kept$/.exec(found)?.[1];
@@ -287,6 +296,7 @@ function byName(problem: Problem): string {
 function restoreAdvice(problem: Problem, overview: Overview): Advice {
   const { path, kind, saved } = problem;
   if (kind === "memory") return ["memory", ""];
+  if (saved === undefined && kind === "name") return ["unsure", exampleOf(problem)];
   if (saved === undefined && kind === "value") return ["inexact", path.replace(/\/value$/, "")];
   if (saved === undefined) return kind === "sharing" ? keepAdvice(problem) : ["build", ""];
   const cursor = [path, outerOf(path)].find((one) => overview.cursors.has(one));

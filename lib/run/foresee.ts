@@ -50,7 +50,7 @@ function unusedParts(saved: Encoded, merged: Encoded): Mismatch["unused"] {
   if (unused.length === all.size) return "all";
   const nodes = nodesByPath(saved.components);
   const partOf = (path: string): string => {
-    const [, part = segment(path.split("/")[0]!), list] = /^((.*?)\/layers\/\d+|.*\/compile\/optimizer)\//.exec(path) ??
+    const [, part = segment(path.split("/")[0]!), list] = /^((.*)\/layers\/\d+|.*\/compile\/optimizer)\//.exec(path) ??
       [];
     const node = nodes.get(part);
     const name = list !== undefined && isCase(node, "kind") ? entry(node.state, "name") : undefined;

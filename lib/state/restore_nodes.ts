@@ -31,7 +31,7 @@ import {
   type RestoreContext,
   topLevel,
 } from "./restore_context.ts";
-import { holdsComponents, isBranch, isCase, isScalar, join, kindOf, type Named, type Node } from "./tree.ts";
+import { holdsComponents, isBranch, isCase, isScalar, isWithin, join, kindOf, type Named, type Node } from "./tree.ts";
 import { isPlainRecord } from "../validation/mod.ts";
 import { isDType, typedView } from "./array.ts";
 
@@ -293,6 +293,8 @@ function restoreShared(context: RestoreContext, path: string, at: Destination, a
   const value = context.values.byPath.get(path) ??
     (isDeferred(context, path) ? restoreNode(context, node, { ...at, path }) : undefined);
   if (value === undefined) {
+    // What it refers to may be missing because of a problem that is reported already.
+    if (context.problems.list.some((one) => isWithin(path, one.path) || isWithin(one.path, path))) return () => null;
     report(context, at.path, "sharing", "a reference to an earlier object of the snapshot", `a reference to ${path}`, {
       remedy: "Restore it together with what it refers to",
     });

@@ -17,7 +17,13 @@ const align = (saved: string, live: string) => alignLayers(marks(saved), marks(l
 
 test("alignment: by position, where both sides have the same layers, also unnamed or renamed ones", () => {
   for (const live of ["a:d:4 b:d:4", "a:d:4 c:d:4", "a:d:4 :d:4", "b:d:4 a:d:4", "a:x:4 b:x:4"]) {
-    assert.deepEqual(align("a:d:4 b:d:4", live), { pairs: [[0, 0], [1, 1]], gone: [], added: [], moved: [] }, live);
+    assert.deepEqual(align("a:d:4 b:d:4", live), {
+      pairs: [[0, 0], [1, 1]],
+      gone: [],
+      added: [],
+      moved: [],
+      unsure: [],
+    }, live);
   }
 });
 
@@ -27,28 +33,43 @@ test("alignment: layers of one side, beside renamed ones", () => {
     gone: [],
     added: [0],
     moved: [],
+    unsure: [],
   });
   assert.deepEqual(align("a:d:4 b:d:4", "a:d:4 n:r:4 c:d:4"), {
     pairs: [[0, 0], [1, 2]],
     gone: [],
     added: [1],
     moved: [],
+    unsure: [],
   });
   assert.deepEqual(align("a:d:4 b:r:4 h:d:1", "c:d:4 h:d:1"), {
     pairs: [[0, 0], [2, 1]],
     gone: [1],
     added: [],
     moved: [],
+    unsure: [],
   });
 });
 
 test("alignment: a layer of another name and other shapes is another layer", () => {
-  assert.deepEqual(align("a:d:4 b:d:4", "a:d:4 c:d:8"), { pairs: [[0, 0]], gone: [1], added: [1], moved: [] });
+  assert.deepEqual(align("a:d:4 b:d:4", "a:d:4 c:d:8"), {
+    pairs: [[0, 0]],
+    gone: [1],
+    added: [1],
+    moved: [],
+    unsure: [],
+  });
 });
 
 test("alignment: a layer that both sides have in another order has moved, and is no other layer", () => {
   const found = align("a:d:4 b:d:4 c:d:4 h:d:1", "a:d:4 c:d:4 b:d:4 n:d:4 h:d:1");
-  assert.deepEqual(found, { pairs: [[0, 0], [1, 2], [3, 4]], gone: [], added: [3], moved: [[2, 1]] });
+  assert.deepEqual(found, { pairs: [[0, 0], [1, 2], [3, 4]], gone: [], added: [3], moved: [[2, 1]], unsure: [] });
+});
+
+test("alignment: which of several alike layers was renamed is not guessed", () => {
+  const found = align("a:d:4 b:d:4 h:d:1", "n:d:4 h:d:1");
+  assert.deepEqual(found, { pairs: [[2, 1]], gone: [], added: [], moved: [], unsure: [{ saved: [0, 1], live: [0] }] });
+  assert.deepEqual(align("a:d:4 h:d:1", "n:d:4 m:d:4 h:d:1")?.unsure, [{ saved: [0], live: [0, 1] }]);
 });
 
 test("alignment: none if unnamed layers are left on both sides, or if there are too many layers", () => {

@@ -23,6 +23,8 @@ export interface LayerAlignment {
   readonly added: readonly number[];
   /** Layers that both sides have, by name, in another order. */
   readonly moved: readonly (readonly [saved: number, live: number])[];
+  /** Layers with other names that are alike, more on one side than on the other: which is which is not known. */
+  readonly unsure: readonly { readonly saved: readonly number[]; readonly live: readonly number[] }[];
 }
 
 // --- constructors
@@ -92,6 +94,33 @@ function bestPairs(saved: readonly LayerMark[], live: readonly LayerMark[]): Lay
   return pairs;
 }
 
+/** Layers with other names that are alike, where one side has more of them. */
+function unsureAmong(
+  saved: readonly LayerMark[],
+  live: readonly LayerMark[],
+  pairs: LayerAlignment["pairs"],
+): LayerAlignment["unsure"] {
+  const renamed = pairs.filter(([i, j]) => saved[i]!.name !== live[j]!.name);
+  const sure = pairs.filter(([i, j]) => saved[i]!.name === live[j]!.name);
+  const names = new Set(live.map(({ name }) => name));
+  const savedNames = new Set(saved.map(({ name }) => name));
+  const groups = new Map<string, { readonly saved: readonly number[]; readonly live: readonly number[] }>();
+  for (const [, j] of renamed) {
+    const isLike = (mark: LayerMark): boolean =>
+      mark.likeness() === live[j]!.likeness() && haveSameShapes(mark, live[j]!);
+    const alike = {
+      saved: [...saved.keys()].filter((i) =>
+        !sure.some((pair) => pair[0] === i) && !names.has(saved[i]!.name ?? "") && isLike(saved[i]!)
+      ),
+      live: [...live.keys()].filter((k) =>
+        !sure.some((pair) => pair[1] === k) && !savedNames.has(live[k]!.name ?? "") && isLike(live[k]!)
+      ),
+    };
+    if (alike.saved.length !== alike.live.length) groups.set(String(alike.live), alike);
+  }
+  return [...groups.values()];
+}
+
 // --- combinators
 
 /**
@@ -103,16 +132,23 @@ function bestPairs(saved: readonly LayerMark[], live: readonly LayerMark[]): Lay
  *   are too many layers to compare.
  */
 export function alignLayers(saved: readonly LayerMark[], live: readonly LayerMark[]): LayerAlignment | undefined {
-  if (agreesByPosition(saved, live)) return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [], moved: [] };
+  if (agreesByPosition(saved, live)) {
+    return { pairs: saved.map((_, i) => [i, i]), gone: [], added: [], moved: [], unsure: [] };
+  }
   if (saved.length * live.length > mostPairs) return undefined;
-  const pairs = bestPairs(saved.map(remembered), live.map(remembered));
-  const [left, right] = [new Set(pairs.map(([i]) => i)), new Set(pairs.map(([, j]) => j))];
-  const [before, now] = [[...saved.keys()].filter((i) => !left.has(i)), [...live.keys()].filter((j) => !right.has(j))];
+  const [own, theirs] = [live.map(remembered), saved.map(remembered)];
+  const best = bestPairs(theirs, own);
+  const unsure = unsureAmong(theirs, own, best);
+  const pairs = best.filter(([i, j]) => !unsure.some((group) => group.saved.includes(i) || group.live.includes(j)));
+  const isTaken = (side: "saved" | "live", i: number): boolean =>
+    pairs.some((pair) => pair[side === "saved" ? 0 : 1] === i) || unsure.some((group) => group[side].includes(i));
+  const before = [...saved.keys()].filter((i) => !isTaken("saved", i));
+  const now = [...live.keys()].filter((j) => !isTaken("live", j));
   const moved = before.flatMap((i) =>
     now.filter((j) => saved[i]!.name !== null && saved[i]!.name === live[j]!.name).map((j) => [i, j] as const)
   );
   const gone = before.filter((i) => !moved.some(([from]) => from === i));
   const added = now.filter((j) => !moved.some(([, to]) => to === j));
   const isOpen = gone.some((i) => saved[i]!.name === null) && added.some((j) => live[j]!.name === null);
-  return isOpen ? undefined : { pairs, gone, added, moved };
+  return isOpen ? undefined : { pairs, gone, added, moved, unsure };
 }

@@ -195,6 +195,17 @@ function restoreLayers(
     const expected = `the layer ${before[i]!.name} in the saved order, as number ${i}`;
     target.problem("config", expected, `it as number ${j}`, `layers/${j}`, "Put these layers in the saved order");
   }
+  for (const group of alignment.unsure) {
+    const names = group.saved.map((i) => before[i]!.name ?? `layers/${i}`).join(", ");
+    for (const j of group.live) {
+      target.problem(
+        "name",
+        `one of the saved layers ${names}, or a new one`,
+        now[j]!.name ?? `layers/${j}`,
+        `layers/${j}`,
+      );
+    }
+  }
   for (const [i, j] of alignment.pairs) {
     const [there, here] = [before[i]!.name, now[j]!.name];
     // A layer at another position is compared once the others are kept or skipped: problems have one path for both sides.
