@@ -132,7 +132,7 @@ function restoreText(error: Mismatch): string {
     (following.length === 0 ? "" : `\nWith that:${groups(following)}`) +
     (optioned.size > 0 && !isInline ? `\n${all}` : "") +
     (savedBy === undefined ? "" : runtimeText(savedBy)) +
-    unusedText(unused, optioned.has("class")) +
+    unusedText(unused, optioned.has("anew")) +
     (checkpoint === undefined ? "" : onceText(options, unused !== undefined));
 }
 
@@ -143,10 +143,10 @@ function runtimeText(savedBy: string): string {
 }
 
 /** What of the checkpoint the options do not restore. */
-function unusedText(unused: Mismatch["unused"], isOtherClass: boolean): string {
+function unusedText(unused: Mismatch["unused"], isOtherModel: boolean): string {
   if (unused === undefined) return "";
   if (unused === "all") {
-    return `\nNo saved tensor is restored with that${isOtherClass ? "" : ". Is this the right run?"}`;
+    return `\nNo saved tensor is restored with that${isOtherModel ? "" : ". Is this the right run?"}`;
   }
   return `\nNot restored with that: ${unused.slice(0, listed).join(", ")}${unused.length > listed ? ", …" : ""}`;
 }

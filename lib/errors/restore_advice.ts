@@ -107,7 +107,6 @@ export function optionsText(options: RestoreOptions): string {
 const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename">> = {
   keep: "keep",
   anew: "keep",
-  class: "keep",
   data: "keep",
   seed: "keep",
   slots: "keep",
@@ -123,10 +122,9 @@ const optionNames: Readonly<Record<string, "keep" | "skip" | "convert" | "rename
 
 export const restoreRemedies: Remedies = {
   keep: () => "Change your script back, or keep what your script has",
-  class: () =>
+  anew: () =>
     "Change your script back, or build the saved model with loadModel(store) and copy the weights of its layers with setWeights, " +
     "or keep what your script has, which starts that model anew",
-  anew: () => "Change your script back, or keep what your script has, which starts that model anew",
   count: (models) =>
     "Change your script back, or name the layers that differ: in keep those of your script alone, in skip those of the checkpoint alone " +
     `(keep: [${quoted(outerParts(models))}] starts that model anew)`,
@@ -315,7 +313,7 @@ function restoreAdvice(problem: Problem, overview: Overview): Advice {
   if (kind === "dtype" && bothSides(problem).every((dtype) => convertible.includes(dtype))) {
     return ["convert", partAround(problem)];
   }
-  if (kind === "class" && bothSides(problem).every((name) => modelClasses.includes(name))) return ["class", path];
+  if (kind === "class" && bothSides(problem).every((name) => modelClasses.includes(name))) return ["anew", path];
   if (kind === "config" && /\/compile\/(loss|metrics)$/.test(path)) return ["keep", path];
   if (kind === "config" && isInLayer && overview.fitting.has(partAround(problem))) return ["keep", path];
   const model = /^(.+?)\/(graph|inputs|outputs)(\/.*)?$/.exec(path)?.[1];
