@@ -132,7 +132,8 @@ export const restoreRemedies: Remedies = {
   create: (parts) => `Create ${parts.join(", ")} before you load, or leave out what is saved`,
   convert: () => "Change the dtype back, or convert what is saved, if that changes no value",
   inexact: () => "Change the dtype back, or keep what your script has in place of converting",
-  rename: () => "Change the name back, or load under the new one",
+  rename: () =>
+    "Change the name back, or load under the new one (if it is another layer, keep it and skip the saved one)",
   component: () =>
     "Change the name back, or load under the new one (if these are two different parts, keep the one and skip the other)",
   components: (parts) =>

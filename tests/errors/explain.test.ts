@@ -84,7 +84,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a renamed layer": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     "  model/layers/0: name stem in the checkpoint, body in your script",
-    'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
+    'Change the name back, or load under the new one (if it is another layer, keep it and skip the saved one): loadState(store, { rename: { "model/stem": "model/body" } })',
     "This option is needed once: take it out after the next save",
   ],
   "an added layer": [
@@ -143,13 +143,13 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
   "a layer named in the script alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0: the layer has no name of its own in the checkpoint; it is "hidden" in your script',
-    'Change the name back, or load under the new one: loadState(store, { rename: { "model/layers/0": "model/hidden" } })',
+    'Change the name back, or load under the new one (if it is another layer, keep it and skip the saved one): loadState(store, { rename: { "model/layers/0": "model/hidden" } })',
     "This option is needed once: take it out after the next save",
   ],
   "a layer named in the checkpoint alone": [
     "Checkpoint 0 does not fit your script. Nothing was changed.",
     '  model/layers/0: the layer is "hidden" in the checkpoint; it has no name of its own in your script',
-    'Change the name back, or load under the new one: loadState(store, { rename: { "model/hidden": "model/layers/0" } })',
+    'Change the name back, or load under the new one (if it is another layer, keep it and skip the saved one): loadState(store, { rename: { "model/hidden": "model/layers/0" } })',
     "This option is needed once: take it out after the next save",
   ],
   "another activation": [
@@ -392,7 +392,7 @@ const sentences: Readonly<Record<string, readonly string[]>> = {
     "  model/stemm: expected a saved part of this name for the option rename, found only model/stem, model/head",
     "If rename has done its work in an earlier start, take this name out. Otherwise correct it",
     "  model/layers/0: name stem in the checkpoint, body in your script",
-    'Change the name back, or load under the new one: loadState(store, { rename: { "model/stem": "model/body" } })',
+    'Change the name back, or load under the new one (if it is another layer, keep it and skip the saved one): loadState(store, { rename: { "model/stem": "model/body" } })',
     "This option is needed once: take it out after the next save",
   ],
   "a newer format": [
