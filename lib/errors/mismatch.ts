@@ -8,11 +8,11 @@ import { bothSides, inWords, lineOf, listed, moreThan, type Sides, type Told } f
 import {
   type Advice,
   adviceAmong,
+  type AdvisedOptions,
   componentOf,
   optionsText,
   type Remedies,
   restoreAdviceOn,
-  type RestoreOptions,
   restoreRemedies,
 } from "./restore_advice.ts";
 
@@ -152,7 +152,7 @@ function unusedText(unused: Mismatch["unused"], isOtherModel: boolean): string {
 }
 
 /** That options of a load are passed once: `keep` would reset its parts at every restart, and the others would match nothing. */
-function onceText(options: RestoreOptions, isUnusedListed: boolean): string {
+function onceText(options: AdvisedOptions, isUnusedListed: boolean): string {
   const names = Object.keys(options);
   if (names.length === 0) return "";
   const kept = names.includes("keep") && !isUnusedListed

@@ -16,14 +16,14 @@ export type Advice = readonly [remedy: string, part: string, live?: string];
 export type Remedies = Readonly<Record<string, (parts: readonly string[]) => string>>;
 
 /** Options of a partial restore by name. */
-export type RestoreOptions = NonNullable<Mismatch["options"]>;
+export type AdvisedOptions = NonNullable<Mismatch["options"]>;
 
 /** The advice on a restore that failed. */
 export interface RestoreAdvice {
   /** The remedies that are options. */
   readonly optioned: ReadonlySet<string>;
   /** The options that they come to, with those that the call was given. */
-  readonly options: RestoreOptions;
+  readonly options: AdvisedOptions;
 }
 
 // --- options
@@ -56,7 +56,7 @@ function quoted(parts: readonly string[]): string {
 function advisedOptions(
   advice: readonly Advice[],
   { problems, following = [], options = {} }: Mismatch,
-): RestoreOptions {
+): AdvisedOptions {
   const all = [...problems, ...following];
   const unmatched = new Set(all.filter(({ remedy }) => remedy !== undefined).map(({ path }) => path));
   const models = new Set(all.flatMap(({ path }) => /\/layers(\/|$)/.test(path) ? [componentOf(path)] : []));
@@ -96,7 +96,7 @@ function entriesText(entries: object): string {
   return Object.entries(entries).map((names) => names.map((name) => JSON.stringify(name)).join(": ")).join(", ");
 }
 
-export function optionsText(options: RestoreOptions): string {
+export function optionsText(options: AdvisedOptions): string {
   const texts = Object.entries(options).map(([name, value]) =>
     `${name}: ${Array.isArray(value) ? `[${quoted(value)}]` : `{ ${entriesText(value)} }`}`
   );
@@ -339,7 +339,7 @@ export function restoreAdviceOn(error: Mismatch): RestoreAdvice {
 }
 
 /** The options that the sentence of an error advises, with those that the call was given; undefined if it advises none. */
-export function adviceOf(error: Mismatch): RestoreOptions | undefined {
+export function adviceOf(error: Mismatch): AdvisedOptions | undefined {
   const { optioned, options } = restoreAdviceOn(error);
   return optioned.size === 0 ? undefined : options;
 }
