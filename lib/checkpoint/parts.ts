@@ -4,7 +4,7 @@
  * @module
  */
 import { arraysOf, children, type Held, isCase, type Named, type Node, nodesByPath, segment } from "../state/mod.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "../errors/mod.ts";
 
 // --- types
 

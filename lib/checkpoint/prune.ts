@@ -18,7 +18,7 @@ import * as RA from "fp-ts/lib/ReadonlyArray.js";
 import * as TE from "fp-ts/lib/TaskEither.js";
 import { forgetEntry, list, type Listed, readEntry } from "./entries.ts";
 import { checkStore, decisionOf, type Entry, type Progress, type Retention, type Store } from "../store/mod.ts";
-import type { LoadError, Problem, StoreFailed } from "../errors/mod.ts";
+import { type LoadError, nearest, type Problem, type StoreFailed } from "../errors/mod.ts";
 import { type Awaitable, awaitable } from "../task.ts";
 import {
   aFunction,
@@ -30,7 +30,6 @@ import {
   must,
   type OptionNames,
 } from "../validation/mod.ts";
-import { nearest } from "../nearest.ts";
 import { verifyCheckpoint } from "./verify.ts";
 
 // --- types

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Mismatch, Problem } from "./errors.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "./nearest.ts";
 import { bothSides, inWords, noName } from "./problem_lines.ts";
 
 // --- types

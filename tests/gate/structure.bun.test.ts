@@ -14,7 +14,6 @@ import { root } from "./runtimes.ts";
 
 /** The subjects of `lib/` in reading order: folders with a `mod.ts`, and files at the top. Each imports only from earlier ones. */
 const subjects: readonly string[] = [
-  "nearest",
   "errors",
   "task",
   "zlib",
