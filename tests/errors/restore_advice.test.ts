@@ -1,5 +1,5 @@
 /**
- * Law *advice works*: the options that a refused load advises load the checkpoint at once, and restore all that is trained and fits.
+ * Law *advice works*: the options that a refused load advises load the checkpoint at once, and it lists the saved tensors that they do not restore.
  *
  * @module
  */

@@ -63,8 +63,8 @@ function agreesByPosition(saved: readonly LayerMark[], live: readonly LayerMark[
 
 /** A mark that computes its texts once. */
 function remembered({ name, likeness, shapes }: LayerMark): LayerMark {
-  const [texts, known] = [[] as string[], [] as (string | undefined)[]];
-  return { name, likeness: () => texts[0] ??= likeness(), shapes: () => known[0] ??= shapes() };
+  let [text, shapesText] = [undefined as string | undefined, undefined as string | undefined];
+  return { name, likeness: () => text ??= likeness(), shapes: () => shapesText ??= shapes() };
 }
 
 /** The most pairs of layers that are compared, so that models of thousands of layers need little memory. */
